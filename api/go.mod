@@ -1,0 +1,3 @@
+module github.com/stratamq/stratamq/api
+
+go 1.26.9
