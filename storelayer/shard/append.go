@@ -3,7 +3,6 @@ package shard
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 
 	"github.com/stratamq/stratamq/message"
@@ -62,7 +61,7 @@ func newMessageBatch(s *Shard, messages []message.Message) *messageBatch {
 		encoded: make(chan struct{}), answer: make(chan error, 1),
 	}
 	for i := range messages {
-		b.size += message.EnvelopeLen + messages[i].StoredLen()
+		b.size += messages[i].RecordLen()
 	}
 	return b
 }
@@ -108,7 +107,7 @@ func (b *messageBatch) wait(ctx context.Context) ([]storelayer.Appended, error) 
 
 func (b *messageBatch) result(err error) ([]storelayer.Appended, error) {
 	if err != nil {
-		return nil, logError(err)
+		return nil, unknown(err)
 	}
 	return b.places, nil
 }
@@ -118,23 +117,24 @@ func (s *Shard) encodeMessage(dst []byte, m *message.Message, at message.Positio
 	m.Offset = s.table.Reserve(m.Queue, 1)
 	m.PhysicalOffset = message.PhysicalOffset(s.id, at)
 	m.StoreTime = storeTime
-	return m.AppendRecord(dst)
+	return m.AppendRecord(dst, message.RecordMessage)
 }
 
-// stateBatch is state-change records, and the messages that move with them, in one frame.
+// stateBatch is the records of one decision, and the messages that move with it, in one frame.
 type stateBatch struct {
-	records []byte // whole records, back to back
-	count   int
-	moved   []message.Message // re-appended in the same frame, behind the records
 	shard   *Shard
-	answer  func(error)
+	moved   []message.Message // re-appended, before the records that end their old state
+	records []message.Record
 }
 
 // Size implements [commitlog.Batch].
 func (b *stateBatch) Size() int {
-	n := len(b.records)
+	n := 0
 	for i := range b.moved {
-		n += message.EnvelopeLen + b.moved[i].StoredLen()
+		n += b.moved[i].RecordLen()
+	}
+	for i := range b.records {
+		n += message.EnvelopeLen + len(b.records[i].Body)
 	}
 	return n
 }
@@ -145,34 +145,33 @@ func (b *stateBatch) AppendTo(dst []byte, at message.Position, storeTime int64) 
 	for i := range b.moved {
 		dst = b.shard.encodeMessage(dst, &b.moved[i], at+message.Position(len(dst)-base), storeTime)
 	}
-	return append(dst, b.records...), len(b.moved) + b.count
-}
-
-// submit appends state-change records without waiting; answer, which may be nil, gets the outcome after the sync.
-func (s *Shard) submit(records []byte, count int, answer func(error)) error {
-	if answer == nil {
-		answer = func(error) {}
+	for _, r := range b.records {
+		dst = r.AppendTo(dst)
 	}
-	b := &stateBatch{records: records, count: count, shard: s}
-	return logError(s.log.Submit(&commitlog.Request{Batch: b, Done: answer}))
+	return dst, len(b.moved) + len(b.records)
 }
 
-// outcome is where one goroutine waits for the sync of state-change records.
-type outcome struct {
-	once sync.Once
-	done chan error
-}
+// outcome is where one goroutine waits for the sync of its records.
+type outcome chan error
 
-func newOutcome() *outcome { return &outcome{done: make(chan error, 1)} }
+func newOutcome() outcome { return make(outcome, 1) }
 
-func (o *outcome) set(err error) { o.once.Do(func() { o.done <- err }) }
+func (o outcome) set(err error) { o <- err }
 
 // wait returns the outcome, or ErrUnknown if ctx ends first: the records are on their way.
-func (o *outcome) wait(ctx context.Context) error {
+func (o outcome) wait(ctx context.Context) error {
 	select {
-	case err := <-o.done:
-		return logError(err)
+	case err := <-o:
+		return unknown(err)
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", storelayer.ErrUnknown, context.Cause(ctx))
 	}
+}
+
+// unknown marks the error of an append that was admitted: it says nothing about what a recovery will find.
+func unknown(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", storelayer.ErrUnknown, logError(err))
 }
