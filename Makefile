@@ -6,7 +6,7 @@ export GOTOOLCHAIN := go$(shell awk '$$1 == "go" { print $$2 }' go.mod)
 
 # The modules of go.work; conformance has its own, outside of it.
 MODULES  := . api message
-PACKAGES := $(patsubst %,./%/...,$(MODULES))
+PACKAGES := $(patsubst ././...,./...,$(MODULES:%=./%/...))
 
 # The race detector needs a C compiler. Without one the tests run all the same, and say so;
 # `make test RACE=-race`, as in CI, insists on it.
