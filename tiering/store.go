@@ -28,9 +28,10 @@ type ObjectStore interface {
 	Put(ctx context.Context, key string, body io.ReaderAt, size int64, opts PutOptions) error
 
 	// Create begins an object that is uploaded in parts, in any order and side by side. Nothing is
-	// visible before Complete. The caller ends every upload by Complete or Abort; one that was
-	// forgotten costs space until the store's own rules remove it.
-	Create(ctx context.Context, key string) (Upload, error)
+	// visible before Complete. PartSize in bytes, at least [MinPartSize], is the size of all parts but the
+	// last. The caller ends every upload by Complete or Abort; one that was forgotten costs space until
+	// the store's own rules remove it.
+	Create(ctx context.Context, key string, partSize int64) (Upload, error)
 
 	// GetRange fills dst with the object's bytes [off, off+len(dst)). It gives exactly those or an error;
 	// dst is undefined after one. A range that reaches behind the end fails with ErrCorrupt.
@@ -56,8 +57,8 @@ type ObjectStore interface {
 // Upload is an object that is being made of parts. Part may be called from many goroutines.
 type Upload interface {
 	// Part uploads the part with that number, from 1 to [MaxParts]; body is borrowed until Part returns.
-	// All parts but the last have the same size, at least [MinPartSize]. The driver adds a checksum that
-	// the server compares, where it does. A part may be uploaded again, with the same bytes.
+	// All parts but the last have the part size, the last has 1 byte up to it. The driver adds a checksum
+	// that the server compares, where it does. A part may be uploaded again, with the same bytes.
 	Part(ctx context.Context, number int, body []byte) error
 
 	// Complete makes the object of the parts 1 … n, all of which have been uploaded. Opts.CRC32C, if there,
