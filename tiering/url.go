@@ -15,6 +15,9 @@ const (
 	SchemeS3   = "s3"
 )
 
+// Schemes returns the schemes that have a driver.
+func Schemes() []string { return []string{SchemeFile, SchemeS3} }
+
 // Location is a parsed object store URL:
 //
 //	file:///var/lib/strata/objects
