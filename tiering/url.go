@@ -36,7 +36,11 @@ type Location struct {
 	PathStyle bool   // of s3: the bucket stands in the path, not in the host name; the default with an endpoint
 }
 
-var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+var (
+	bucketName   = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	regionName   = regexp.MustCompile(`^[a-zA-Z0-9-]{0,64}$`)
+	endpointHost = regexp.MustCompile(`^[a-zA-Z0-9.-]+(:[0-9]+)?$|^\[[0-9a-fA-F:.]+\](:[0-9]+)?$`)
+)
 
 // ParseURL reads an object store URL. Its errors wrap [ErrInvalidURL] and say what to write instead.
 func ParseURL(text string) (Location, error) {
@@ -110,6 +114,9 @@ func parseS3(u *url.URL) (Location, error) {
 	if err := checkEndpoint(loc.Endpoint); err != nil {
 		return Location{}, err
 	}
+	if !regionName.MatchString(loc.Region) {
+		return Location{}, fmt.Errorf("%w: region %q; write one such as us-east-1", ErrInvalidURL, loc.Region)
+	}
 	loc.PathStyle = loc.Endpoint != ""
 	if pathStyle != "" {
 		if loc.PathStyle, err = strconv.ParseBool(pathStyle); err != nil {
@@ -124,7 +131,7 @@ func checkEndpoint(endpoint string) error {
 		return nil
 	}
 	e, err := url.Parse(endpoint)
-	if err != nil || e.Scheme != "http" && e.Scheme != "https" || e.Host == "" || e.User != nil ||
+	if err != nil || e.Scheme != "http" && e.Scheme != "https" || !endpointHost.MatchString(e.Host) || e.User != nil ||
 		e.Path != "" && e.Path != "/" || e.RawQuery != "" || e.Fragment != "" {
 		return fmt.Errorf("%w: endpoint is the address of the server alone, such as http://127.0.0.1:9000 or https://s3.example.com", ErrInvalidURL)
 	}
@@ -140,17 +147,18 @@ func (l Location) String() string {
 	if l.Prefix != "" {
 		u.Path = "/" + l.Prefix
 	}
-	q := url.Values{}
+	// Endpoint and region have no byte that a query would need escaped, and people read this.
+	var params []string
 	if l.Endpoint != "" {
-		q.Set("endpoint", l.Endpoint)
-	}
-	if l.Region != "" {
-		q.Set("region", l.Region)
+		params = append(params, "endpoint="+l.Endpoint)
 	}
 	if l.PathStyle != (l.Endpoint != "") {
-		q.Set("path_style", strconv.FormatBool(l.PathStyle))
+		params = append(params, "path_style="+strconv.FormatBool(l.PathStyle))
 	}
-	u.RawQuery = q.Encode()
+	if l.Region != "" {
+		params = append(params, "region="+l.Region)
+	}
+	u.RawQuery = strings.Join(params, "&")
 	return u.String()
 }
 

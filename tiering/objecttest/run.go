@@ -267,13 +267,10 @@ func wantKeys(t *testing.T, store tiering.ObjectStore, prefix, after string, all
 func testList(t *testing.T, store tiering.ObjectStore) {
 	wantKeys(t, store, "", "", nil)
 	for _, key := range listed {
-		if key != "a/b" { // beside a/b.d and a/b-c/d, but never above a/b/…
-			put(t, store, key, []byte(key), tiering.PutOptions{})
-		}
+		put(t, store, key, []byte(key), tiering.PutOptions{})
 	}
-	all := slices.DeleteFunc(slices.Clone(listed), func(key string) bool { return key == "a/b" })
 	for _, prefix := range []string{"", "a", "a/", "a/b", "a/c", "a/c/", "a/c/1", "b", "c/d", "nothing", "z/00000000", "zz"} {
-		wantKeys(t, store, prefix, "", all)
+		wantKeys(t, store, prefix, "", listed)
 	}
 	for info, err := range store.List(t.Context(), "", "") { // an early end
 		if err != nil || info.Key != "a-b" {
