@@ -71,7 +71,7 @@ func (s *Shard) recover(ctx context.Context) error {
 func (s *Shard) rebuild(ctx context.Context, local []*snapshot) (Recovery, error) {
 	for _, snap := range local {
 		r, err := s.replay(ctx, snap)
-		if !errors.Is(err, errOtherHistory) && !errors.Is(err, message.ErrCorrupt) {
+		if _, damaged := errors.AsType[*commitlog.DamageError](err); damaged || !errors.Is(err, errOtherHistory) && !errors.Is(err, message.ErrCorrupt) {
 			return r, err
 		}
 		s.opts.Logger.Warn("a snapshot does not fit the log and is passed over", "shard", s.id, "start", snap.Start, "err", err)

@@ -297,6 +297,8 @@ func logError(err error) error {
 		return nil
 	case errors.Is(err, commitlog.ErrOverloaded):
 		return fmt.Errorf("%w: %w", storelayer.ErrOverloaded, err)
+	case errors.Is(err, commitlog.ErrFull):
+		return fmt.Errorf("%w: %w", storelayer.ErrDiskMark, err)
 	case errors.Is(err, commitlog.ErrClosed):
 		return fmt.Errorf("%w: %w", storelayer.ErrClosed, err)
 	case errors.Is(err, commitlog.ErrFenced):
