@@ -165,12 +165,8 @@ func (c *Client) nonce() uint64 {
 
 // pause waits before attempt, from 1, twice as long each time up to a bound.
 func pause(ctx context.Context, attempt int) error {
-	t := time.NewTimer(min(resolveFirst<<min(attempt-1, 10), resolveMax))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	wait, cancel := context.WithTimeout(ctx, min(resolveFirst<<min(attempt-1, 10), resolveMax))
+	defer cancel()
+	<-wait.Done()
+	return context.Cause(ctx)
 }

@@ -2,8 +2,7 @@
 // value, the typed records inside it, and how to change one so that the outcome is known.
 //
 // An engine (memory, nats) implements [Store]; everybody else goes through a [Client], which
-// knows who writes and resolves unknown outcomes, and through a [Cache], which keeps topics and
-// groups in memory.
+// knows who writes and resolves unknown outcomes. Package catalog keeps topics and groups in memory.
 //
 //	record ──encode──► Data ──┐
 //	                          ├─► Envelope ──AppendTo──► bytes of (bucket, key) at a revision
