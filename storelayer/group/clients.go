@@ -76,22 +76,23 @@ func (c *Clients) Sweep(now int64) {
 	}
 }
 
-// clientRef stands for a client's name in a delivery, so that deliveries hold no pointers.
+// clientRef stands for a client's name in a delivery, so that deliveries hold no pointers. Zero is no client.
 type clientRef uint32
 
 // clientNames gives every name a number.
 type clientNames struct {
-	names []string
+	names []string // by number
 	refs  map[string]clientRef
+}
+
+func newClientNames() clientNames {
+	return clientNames{names: []string{""}, refs: map[string]clientRef{"": 0}}
 }
 
 // ref returns the number of a name.
 func (n *clientNames) ref(name []byte) clientRef {
 	if ref, ok := n.refs[string(name)]; ok {
 		return ref
-	}
-	if n.refs == nil {
-		n.refs = make(map[string]clientRef)
 	}
 	ref := clientRef(len(n.names))
 	n.names = append(n.names, string(name))

@@ -52,7 +52,7 @@ type flight struct {
 
 // New returns a group that has read nothing.
 func New(key Key) *Group {
-	return &Group{key: key, queues: make(map[message.Queue]*progress), namesLimit: namesLimit}
+	return &Group{key: key, queues: make(map[message.Queue]*progress), names: newClientNames(), namesLimit: namesLimit}
 }
 
 // Key returns the group's name and generation.
@@ -143,7 +143,7 @@ func (g *Group) progress(q message.Queue) *progress {
 func (g *Group) client(name []byte) clientRef {
 	if _, ok := g.names.refs[string(name)]; !ok && len(g.names.names) >= g.namesLimit {
 		old := g.names
-		g.names = clientNames{}
+		g.names = newClientNames()
 		for _, p := range g.queues {
 			for o, d := range p.deliveries {
 				d.client = g.names.ref([]byte(old.names[d.client]))

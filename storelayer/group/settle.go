@@ -249,6 +249,9 @@ func (g *Group) Exhausted(m Moment, maxAttempts, limit int) []Exhausted {
 	var out []Exhausted
 	for _, q := range g.Queues() {
 		p := g.queues[q]
+		if p.resets > 0 {
+			continue
+		}
 		g.findSpent(m, p, maxAttempts)
 		for _, o := range p.spent {
 			if len(out) == limit {

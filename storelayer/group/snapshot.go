@@ -20,7 +20,7 @@ import (
 //	│ SQGP  │ u16 = 1 │ u16      │ u32    │ u32        │ u8       │      │         │        │ u32    │
 //	└───────┴─────────┴──────────┴────────┴────────────┴──────────┴──────┴─────────┴────────┴────────┘
 //	length: of everything, crc32c included; the crc32c covers everything before it
-//	clients: count u32, then each {len u8, name}, in the order in which the deliveries name them
+//	clients: count u32, then each {len u8, name}, numbered from 1 in the order in which the deliveries name them
 //	queues: count u32, then each, by topic and number,
 //	  {topic u64, queue u32, flags u8 (1: started), current u64, floor i64, forgotten u32,
 //	   barrier epoch u32, barrier lease u64,
@@ -56,13 +56,13 @@ func (g *Group) AppendSnapshot(dst []byte) []byte {
 	dst = append(dst, g.key.Name...)
 
 	queues := g.durableQueues()
-	var used clientNames
+	used := newClientNames()
 	var body []byte
 	for _, q := range queues {
 		body = g.queues[q].appendTo(body, &g.names, &used)
 	}
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(used.names)))
-	for _, name := range used.names {
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(used.names)-1))
+	for _, name := range used.names[1:] {
 		dst = append(dst, byte(len(name)))
 		dst = append(dst, name...)
 	}
@@ -144,7 +144,7 @@ func DecodeSnapshot(src []byte) (*Group, []byte, error) {
 	g.key.Name = string(r.bytes(int(r.u8())))
 	for i := range r.count(1) {
 		ref := g.names.ref(r.bytes(int(r.u8())))
-		r.check(int(ref) == i)
+		r.check(int(ref) == i+1)
 	}
 	g.namesLimit = max(namesLimit, 2*len(g.names.names))
 	last := message.Queue{}
