@@ -43,8 +43,8 @@ type Catalog struct {
 func New(client *meta.Client, now func() time.Time, log *slog.Logger) *Catalog {
 	c := &Catalog{client: client, now: now, log: log, ready: make(chan struct{})}
 	c.loading.Store(2)
-	c.topics.init(meta.BucketTopics, client, now)
-	c.groups.init(meta.BucketGroups, client, now)
+	c.topics.init(meta.BucketTopics, client, now, func(t *meta.Topic) bool { return t.Live() })
+	c.groups.init(meta.BucketGroups, client, now, func(g *meta.Group) bool { return g.Live() })
 	c.topics.changed = c.topicChanged
 	c.saver.init()
 	return c
@@ -53,8 +53,8 @@ func New(client *meta.Client, now func() time.Time, log *slog.Logger) *Catalog {
 // Run watches the store and saves groups until ctx ends. A watch that is lost begins anew.
 func (c *Catalog) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return c.watch(ctx, meta.BucketTopics, c.topics.see) })
-	g.Go(func() error { return c.watch(ctx, meta.BucketGroups, c.groups.see) })
+	g.Go(func() error { return watch(ctx, c, &c.topics) })
+	g.Go(func() error { return watch(ctx, c, &c.groups) })
 	g.Go(func() error { return c.saveGroups(ctx) })
 	return g.Wait()
 }
@@ -131,25 +131,34 @@ func (c *Catalog) topicChanged(old, t *meta.Topic) {
 }
 
 // watch keeps one bucket in step until ctx ends.
-func (c *Catalog) watch(ctx context.Context, bucket meta.Bucket, see func(meta.Event) error) error {
+func watch[T meta.Topic | meta.Group](ctx context.Context, c *Catalog, k *kind[T]) error {
+	log := c.log.With("bucket", string(k.bucket))
 	loaded := false
 	for ctx.Err() == nil {
-		events, err := c.client.Store().Watch(ctx, bucket)
+		events, err := c.client.Store().Watch(ctx, k.bucket)
 		if err != nil {
-			c.log.Warn("metadata watch not possible", "bucket", string(bucket), "err", err)
+			log.Warn("metadata watch not possible", "err", err)
 			rest(ctx, watchPause)
 			continue
 		}
+		shown, complete := make(map[string]struct{}), false
 		for e := range events {
 			if e.Type == meta.EventSynced {
+				// A record never goes away, so one that was here and is not shown was lost below.
+				if lost := k.lost(shown); loaded && len(lost) > 0 {
+					log.Error("metadata values lost", "keys", lost)
+				}
 				if !loaded && c.loading.Add(-1) == 0 {
 					close(c.ready)
 				}
-				loaded = true
+				loaded, complete, shown = true, true, nil
 				continue
 			}
-			if err := see(e); err != nil {
-				c.log.Error("metadata value unusable", "bucket", string(bucket), "key", e.Key, "revision", e.Revision, "err", err)
+			if !complete {
+				shown[e.Key] = struct{}{}
+			}
+			if err := k.see(e); err != nil {
+				log.Error("metadata value unusable", "key", e.Key, "revision", e.Revision, "err", err)
 			}
 		}
 		rest(ctx, watchPause)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -57,12 +59,14 @@ func (c *Catalog) EnsureGroup(ctx context.Context, name string) (*meta.Group, er
 	if old, ok := c.groups.load(name); ok {
 		fresh.Generation, fresh.Version = old.Generation+1, old.Version+1
 	}
-	if !c.saver.add(name) {
+	if c.saver.full() {
 		return nil, fmt.Errorf("%w: %d groups wait to be stored", meta.ErrUnavailable, maxUnsaved)
 	}
-	return c.groups.putProvisional(name, &fresh, func(have *meta.Group) bool {
+	g := c.groups.putProvisional(name, &fresh, func(have *meta.Group) bool {
 		return !have.Live() && have.Generation < fresh.Generation
-	}), nil
+	})
+	c.saver.add(name) // behind the put: the saver drops a name that is not in memory
+	return g, nil
 }
 
 // CreateGroup makes a group with these settings. It fails with [meta.ErrExists] or [meta.ErrInvalid].
@@ -151,17 +155,18 @@ func (c *Catalog) saveGroups(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		for _, name := range c.saver.list() {
+		failed := false
+		for _, name := range c.saver.take() {
 			if err := c.saveGroup(ctx, name); err != nil {
 				if ctx.Err() != nil {
 					return nil
 				}
 				c.log.Warn("group not stored yet", "group", name, "err", err)
-				continue
+				c.saver.add(name)
+				failed = true
 			}
-			c.saver.remove(name)
 		}
-		if c.saver.again() {
+		if failed {
 			rest(ctx, savePause)
 		}
 	}
@@ -183,48 +188,29 @@ func (c *Catalog) saveGroup(ctx context.Context, name string) error {
 	return err
 }
 
-// add notes a name; it reports false if there are too many.
-func (s *saver) add(name string) bool {
+// full reports whether no more names should be added.
+func (s *saver) full() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.mu.names[name]; !ok && len(s.mu.names) >= maxUnsaved {
-		return false
-	}
+	return len(s.mu.names) >= maxUnsaved
+}
+
+// add notes a name.
+func (s *saver) add(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.mu.names[name] = struct{}{}
-	s.notify()
-	return true
-}
-
-func (s *saver) list() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	names := make([]string, 0, len(s.mu.names))
-	for name := range s.mu.names {
-		names = append(names, name)
-	}
-	return names
-}
-
-func (s *saver) remove(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.mu.names, name)
-}
-
-// again wakes the saver anew if names are left, and reports it.
-func (s *saver) again() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.mu.names) == 0 {
-		return false
-	}
-	s.notify()
-	return true
-}
-
-func (s *saver) notify() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
+}
+
+// take returns the names and forgets them: one that is added while it is being stored counts anew.
+func (s *saver) take() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := slices.Sorted(maps.Keys(s.mu.names))
+	clear(s.mu.names)
+	return names
 }

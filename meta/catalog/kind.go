@@ -19,6 +19,7 @@ type kind[T meta.Topic | meta.Group] struct {
 	bucket  meta.Bucket
 	client  *meta.Client
 	now     func() time.Time
+	live    func(*T) bool
 	changed func(old, r *T) // called with the lock held; may be nil
 
 	records sync.Map // name → *T; read without a lock, written under mu
@@ -32,8 +33,8 @@ type kind[T meta.Topic | meta.Group] struct {
 	slots  chan struct{}
 }
 
-func (k *kind[T]) init(bucket meta.Bucket, client *meta.Client, now func() time.Time) {
-	k.bucket, k.client, k.now = bucket, client, now
+func (k *kind[T]) init(bucket meta.Bucket, client *meta.Client, now func() time.Time, live func(*T) bool) {
+	k.bucket, k.client, k.now, k.live = bucket, client, now, live
 	k.mu.revisions, k.mu.misses = make(map[string]uint64), make(map[string]time.Time)
 	k.slots = make(chan struct{}, missParallel)
 }
@@ -96,6 +97,27 @@ func (k *kind[T]) storeLocked(name string, r *T) {
 	k.records.Store(name, r)
 }
 
+func (k *kind[T]) missLocked(name string) {
+	if len(k.mu.misses) >= missEntries {
+		clear(k.mu.misses)
+	}
+	k.mu.misses[name] = k.now().Add(missLifetime)
+}
+
+// lost returns the names that were stored once and are not among those that a watch has shown.
+func (k *kind[T]) lost(shown map[string]struct{}) []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var out []string
+	for name := range k.mu.revisions {
+		if _, ok := shown[name]; !ok {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // see takes an event of the watch.
 func (k *kind[T]) see(e meta.Event) error {
 	switch e.Type {
@@ -154,17 +176,19 @@ func (k *kind[T]) fetch(ctx context.Context, name string) (*T, error) {
 	case err == nil:
 		k.put(name, &r, revision)
 		have, _ := k.load(name)
+		if !k.live(have) {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			k.missLocked(name)
+		}
 		return have, nil
 	case errors.Is(err, meta.ErrNotFound):
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		if have, ok := k.load(name); ok {
+		if have, ok := k.load(name); ok && k.live(have) {
 			return have, nil // made while we asked
 		}
-		if len(k.mu.misses) >= missEntries {
-			clear(k.mu.misses)
-		}
-		k.mu.misses[name] = k.now().Add(missLifetime)
+		k.missLocked(name)
 		return nil, err
 	default:
 		return nil, err

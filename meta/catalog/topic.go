@@ -118,7 +118,8 @@ func (c *Catalog) EnsureDeadLetterTopic(ctx context.Context, group string) (*met
 		Name: name, Queues: max(1, len(cluster.Shards)), Type: meta.TypeNormal, Ack: meta.AckDurable,
 	})
 	if errors.Is(err, meta.ErrExists) {
-		return c.TopicByName(ctx, name)
+		// Somebody else made it. Not TopicByName: a miss from before may still be believed.
+		return c.topics.fetch(ctx, name)
 	}
 	return t, err
 }

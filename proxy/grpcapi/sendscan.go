@@ -2,6 +2,7 @@ package grpcapi
 
 import (
 	"bytes"
+	"errors"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -53,14 +54,25 @@ type SendTime struct {
 	Nanos   int32
 }
 
-// maxLinearProperties is up to how many properties a repeated key is looked for one by one. Valid
-// messages have at most 128; more of them go through a map, so that the time stays linear in the bytes.
-const maxLinearProperties = 128
+// Bounds of what a scan makes room for. Two bytes of a request can ask for hundreds of bytes of
+// memory, so counting its bytes is not enough.
+const (
+	maxSendMessages   = 4096 // in a request
+	maxUserProperties = 128  // entries of one message, repeated keys among them: the protocol's own limit
+	maxSendKeys       = 1024 // keys of one message
+	maxKeptMessages   = 64   // whose room a SendRequest keeps for the next request
+)
+
+// Errors of a request that is well-formed and has more parts than a scan makes room for.
+var (
+	errTooManyMessages   = errors.New("too many messages in one request")
+	errTooManyProperties = errors.New("too many properties or keys in one message")
+)
 
 // Scan reads a request, with the results of the generated decoder: fields may come in any order, the
 // last one of a single value counts, embedded messages that are repeated merge, unknown fields are
-// passed over. An error says that the generated decoder would refuse the bytes too; r then holds
-// nothing of use.
+// passed over. It fails with errMalformed where the generated decoder refuses the bytes, and with
+// errTooManyMessages or errTooManyProperties above the bounds; r then holds nothing of use.
 func (r *SendRequest) Scan(src []byte) error {
 	r.Messages = r.Messages[:0]
 	f := fields{rest: src}
@@ -69,17 +81,26 @@ func (r *SendRequest) Scan(src []byte) error {
 			f.skip()
 			continue
 		}
-		if value, ok := f.bytes(); ok {
-			if err := r.add().scan(value); err != nil {
-				return err
-			}
+		value, ok := f.bytes()
+		if !ok {
+			continue
+		}
+		if len(r.Messages) == maxSendMessages {
+			return errTooManyMessages
+		}
+		if err := r.add().scan(value); err != nil {
+			return err
 		}
 	}
 	return f.err()
 }
 
-// Reset drops what r aliases and keeps its room.
+// Reset drops what r aliases and keeps its room, unless a batch made that larger than most need.
 func (r *SendRequest) Reset() {
+	if cap(r.Messages) > maxKeptMessages {
+		r.Messages = nil
+		return
+	}
 	all := r.Messages[:cap(r.Messages)]
 	for i := range all {
 		all[i].reset()
@@ -106,7 +127,7 @@ func (m *SendMessage) reset() {
 
 // scan reads a Message.
 func (m *SendMessage) scan(src []byte) error {
-	var byKey map[string]int // once there are many properties: where each is
+	entries := 0 // of the map of user properties
 	f := fields{rest: src}
 	for f.next() {
 		if f.number > 4 {
@@ -122,7 +143,10 @@ func (m *SendMessage) scan(src []byte) error {
 		case 1:
 			err = m.scanTopic(value)
 		case 2:
-			byKey, err = m.scanProperty(value, byKey)
+			if entries++; entries > maxUserProperties {
+				return errTooManyProperties
+			}
+			err = m.scanProperty(value)
 		case 3:
 			err = m.scanSystemProperties(value)
 		default: // 4
@@ -153,7 +177,7 @@ func (m *SendMessage) scanTopic(src []byte) error {
 
 // scanProperty reads an entry of the map of user properties. A key or a value that is missing is
 // empty; of several entries with one key the last counts.
-func (m *SendMessage) scanProperty(src []byte, byKey map[string]int) (map[string]int, error) {
+func (m *SendMessage) scanProperty(src []byte) error {
 	var p UserProperty
 	f := fields{rest: src}
 	for f.next() {
@@ -167,34 +191,16 @@ func (m *SendMessage) scanProperty(src []byte, byKey map[string]int) (map[string
 		}
 	}
 	if err := f.err(); err != nil {
-		return byKey, err
+		return err
 	}
-	if byKey == nil && len(m.Properties) >= maxLinearProperties {
-		byKey = make(map[string]int, 2*maxLinearProperties)
-		for i, q := range m.Properties {
-			byKey[string(q.Key)] = i
+	for i := range m.Properties {
+		if bytes.Equal(m.Properties[i].Key, p.Key) {
+			m.Properties[i].Value = p.Value
+			return nil
 		}
-	}
-	at := -1
-	if byKey == nil {
-		for i := range m.Properties {
-			if bytes.Equal(m.Properties[i].Key, p.Key) {
-				at = i
-				break
-			}
-		}
-	} else if i, ok := byKey[string(p.Key)]; ok {
-		at = i
-	}
-	if at >= 0 {
-		m.Properties[at].Value = p.Value
-		return byKey, nil
-	}
-	if byKey != nil {
-		byKey[string(p.Key)] = len(m.Properties)
 	}
 	m.Properties = append(m.Properties, p)
-	return byKey, nil
+	return nil
 }
 
 // scanSystemProperties reads SystemProperties. Those that a server has no use for are checked as the
@@ -207,6 +213,9 @@ func (m *SendMessage) scanSystemProperties(src []byte) error {
 			takeText(&f, &m.Tag)
 		case 2:
 			if key, ok := f.text(); ok {
+				if len(m.Keys) == maxSendKeys {
+					return errTooManyProperties
+				}
 				m.Keys = append(m.Keys, key)
 			}
 		case 3:

@@ -2,6 +2,7 @@ package grpcapi
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -65,6 +66,9 @@ func compare(t *testing.T, r *SendRequest, src []byte) {
 	var want rocketmqv2.SendMessageRequest
 	wantErr := proto.Unmarshal(src, &want)
 	err := r.Scan(src)
+	if errors.Is(err, errTooManyMessages) || errors.Is(err, errTooManyProperties) {
+		return // TestScanBounds
+	}
 	if (err != nil) != (wantErr != nil) {
 		t.Fatalf("%x: scanner %v, generated decoder %v", src, err, wantErr)
 	}
@@ -145,10 +149,6 @@ func oddRequests(tb testing.TB) map[string][]byte {
 	full := marshal(tb, &rocketmqv2.SendMessageRequest{Messages: []*rocketmqv2.Message{
 		fullMessage([]byte("body")), {}, fullMessage(nil),
 	}})
-	var many [][]byte
-	for i := range 3 * maxLinearProperties {
-		many = append(many, property(fmt.Sprint(i%200), fmt.Sprint(i)))
-	}
 	odd := map[string][]byte{
 		"nothing":                       {},
 		"full":                          full,
@@ -185,7 +185,6 @@ func oddRequests(tb testing.TB) map[string][]byte {
 		"property field number too far": message(field(2, varint(protowire.MaxValidNumber+1, 1))),
 		"property is no UTF-8":          message(property("\xff", "")),
 		"property value is no UTF-8":    message(property("a", "\xff")),
-		"many properties":               message(many...),
 		"topic is no UTF-8":             message(field(1, field(2, []byte{0xc0}))),
 		"body is no UTF-8":              message(field(4, []byte{0xc0})),
 	}
@@ -244,6 +243,43 @@ func TestScanAliasesAndForgets(t *testing.T) {
 		if m.Body != nil || m.Topic != nil || slices.ContainsFunc(m.Keys[:cap(m.Keys)], func(k []byte) bool { return k != nil }) {
 			t.Errorf("still aliases: %+v", m)
 		}
+	}
+}
+
+// TestScanBounds holds the number of parts that a request may have, each at its bound and above.
+func TestScanBounds(t *testing.T) {
+	request := func(m *rocketmqv2.Message, times int) []byte {
+		return bytes.Repeat(marshal(t, &rocketmqv2.SendMessageRequest{Messages: []*rocketmqv2.Message{m}}), times)
+	}
+	properties := func(n int) *rocketmqv2.Message {
+		m := &rocketmqv2.Message{UserProperties: map[string]string{}}
+		for i := range n {
+			m.UserProperties[fmt.Sprint(i)] = "v"
+		}
+		return m
+	}
+	keys := func(n int) *rocketmqv2.Message {
+		return &rocketmqv2.Message{SystemProperties: &rocketmqv2.SystemProperties{Keys: make([]string, n)}}
+	}
+	var r SendRequest
+	for _, c := range []struct {
+		name string
+		src  []byte
+		want error
+	}{
+		{"messages", request(&rocketmqv2.Message{}, maxSendMessages), nil},
+		{"a message more", request(&rocketmqv2.Message{}, maxSendMessages+1), errTooManyMessages},
+		{"properties", request(properties(maxUserProperties), 2), nil},
+		{"a property more", request(properties(maxUserProperties+1), 1), errTooManyProperties},
+		{"keys", request(keys(maxSendKeys), 1), nil},
+		{"a key more", request(keys(maxSendKeys+1), 1), errTooManyProperties},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := r.Scan(c.src); !errors.Is(err, c.want) {
+				t.Fatalf("error %v, want %v", err, c.want)
+			}
+			compare(t, &r, c.src)
+		})
 	}
 }
 

@@ -20,7 +20,10 @@ type Log struct {
 	queue queue
 
 	watermark atomic.Uint64              // a message.Position; all below is durable
-	segments  atomic.Pointer[[]*segment] // oldest first; replaced, never changed. Writers hold mu.
+	segments  atomic.Pointer[[]*segment] // oldest first; replaced, never changed
+	listing   sync.Mutex                 // held by who replaces segments
+	trimming  chan struct{}              // holds a token while a Trim runs
+	current   atomic.Uint32              // a message.Epoch
 	fence     fence
 	stop      chan struct{} // closed by Close
 	spares    atomic.Int64  // how many spare files were ever named
@@ -57,6 +60,7 @@ type state uint8
 
 const (
 	stateOpen state = iota
+	stateStarting
 	stateStarted
 	stateRunning
 	stateClosed
@@ -70,7 +74,7 @@ func Open(ctx context.Context, opts Options) (*Log, error) {
 	if err := opts.validate(); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	l := &Log{opts: opts, stop: make(chan struct{})}
+	l := &Log{opts: opts, stop: make(chan struct{}), trimming: make(chan struct{}, 1)}
 	l.opts.SegmentSize = pages(opts.SegmentSize)
 	l.opts.FillChunk = min(opts.FillChunk, l.opts.SegmentSize)
 	l.queue.init(opts.MaxPending)
@@ -88,6 +92,7 @@ func Open(ctx context.Context, opts Options) (*Log, error) {
 	}
 	l.stamper = clock.NewStamper(opts.Clock, l.tail.maxTime)
 	l.watermark.Store(uint64(r.End))
+	l.current.Store(uint32(r.LastEpoch))
 	l.written = l.filler.target()
 	l.active = segmentPlan{id: l.written.header.id, base: l.written.header.base, room: l.written.room()}
 	r.Took = opts.Clock.Boot() - began
@@ -107,22 +112,20 @@ func (l *Log) Replay(ctx context.Context, from message.Position, fn func(Frame) 
 // elsewhere: it appends the epoch's first frame, which holds batch (nil: no record), waits until
 // it is durable and hands it to Apply.
 func (l *Log) Start(ctx context.Context, epoch message.Epoch, batch Batch) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.mu.state != stateOpen {
-		return fmt.Errorf("start: %w", ErrState)
-	}
 	if epoch <= l.tail.epoch {
 		return fmt.Errorf("start epoch %d after %d: %w", uint32(epoch), uint32(l.tail.epoch), ErrEpoch)
 	}
+	if batch != nil && batch.Size() > MaxBatch {
+		return fmt.Errorf("start: %w", ErrTooLarge)
+	}
+	if !l.advance(stateOpen, stateStarting) {
+		return fmt.Errorf("start: %w", ErrState)
+	}
 	l.epoch, l.epochStart = epoch, l.tail.next
+	l.current.Store(uint32(epoch))
 	f := newFrameBuf()
 	if batch != nil {
-		req := &Request{Batch: batch, Done: func(error) {}, size: int64(batch.Size())}
-		if req.size > MaxBatch {
-			return fmt.Errorf("start: %w", ErrTooLarge)
-		}
-		l.fill(f, []*Request{req})
+		l.fill(f, []*Request{{Batch: batch, Done: func(error) {}, size: int64(batch.Size())}})
 	}
 	l.seal(f)
 	if err := l.commit(ctx, f); err != nil {
@@ -132,8 +135,21 @@ func (l *Log) Start(ctx context.Context, epoch message.Epoch, batch Batch) error
 	if l.opts.Apply != nil {
 		l.opts.Apply(f.frame())
 	}
-	l.mu.state = stateStarted
+	if !l.advance(stateStarting, stateStarted) {
+		return fmt.Errorf("start: %w", ErrClosed)
+	}
 	return nil
+}
+
+// advance moves on to the next state if the log is in the one before.
+func (l *Log) advance(from, to state) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.state != from {
+		return false
+	}
+	l.mu.state = to
+	return true
 }
 
 // Run commits until ctx ends or Close is called, then writes what was admitted and returns nil; or
@@ -196,12 +212,7 @@ func (l *Log) Watermark() message.Position { return message.Position(l.watermark
 
 // Epoch returns the epoch that Start began, or that of the last recovered frame before it.
 func (l *Log) Epoch() message.Epoch {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.mu.state == stateOpen {
-		return l.tail.epoch
-	}
-	return l.epoch
+	return message.Epoch(l.current.Load())
 }
 
 // Fenced returns why the log serves no more, and nil while it does.
@@ -219,6 +230,7 @@ func (l *Log) Close() error {
 		return nil
 	}
 	close(l.stop)
+	l.trimming <- struct{}{} // waits for a Trim, and none begins
 	if runDone != nil {
 		<-runDone
 	}
@@ -240,6 +252,8 @@ func (l *Log) setSegments(segments []*segment) { l.segments.Store(&segments) }
 
 // releaseSegments empties the list and gives up the log's own references.
 func (l *Log) releaseSegments() []*segment {
+	l.listing.Lock()
+	defer l.listing.Unlock()
 	segments := *l.segments.Swap(&[]*segment{})
 	for _, s := range segments {
 		s.release()
@@ -250,8 +264,8 @@ func (l *Log) releaseSegments() []*segment {
 // publish makes a new active segment readable and keeps maps of the two newest alone: old ones are
 // read by catch-up readers, whose page faults would hold the committer up.
 func (l *Log) publish(s *segment) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.listing.Lock()
+	defer l.listing.Unlock()
 	segments := append(slices.Clone(*l.segments.Load()), s)
 	for _, old := range segments[:max(0, len(segments)-2)] {
 		old.unmap()

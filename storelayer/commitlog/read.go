@@ -175,31 +175,47 @@ func (l *Log) segmentFrames(ctx context.Context, s *segment, from, to message.Po
 // Trim durably removes the oldest segments that end at or below upTo; never the active one. Each
 // removal is durable before the next, so that no crash leaves a hole between segments.
 func (l *Log) Trim(ctx context.Context, upTo message.Position) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.mu.state == stateClosed {
+	select {
+	case l.trimming <- struct{}{}:
+		defer func() { <-l.trimming }()
+	case <-l.stop:
 		return ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 	for {
 		segments := *l.segments.Load()
 		if len(segments) < 2 || segments[1].header.base > upTo {
 			return nil
 		}
-		if err := context.Cause(ctx); err != nil {
-			return err
+		select {
+		case <-l.stop:
+			return ErrClosed
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		default:
 		}
-		oldest := segments[0]
-		fpBeforeTrim.Hit()
-		// A name that is gone was removed by a Trim whose sync failed.
-		if err := l.opts.FS.Remove(oldest.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("trim segment at position %d: %w", uint64(oldest.header.base), err)
+		if err := l.trimOldest(segments[0]); err != nil {
+			return fmt.Errorf("trim segment at position %d: %w", uint64(segments[0].header.base), err)
 		}
-		fpAfterTrim.Hit()
-		if err := l.opts.FS.SyncDir(l.opts.Dir); err != nil {
-			return fmt.Errorf("trim segment at position %d: %w", uint64(oldest.header.base), err)
-		}
-		fpAfterTrimDirSync.Hit()
-		l.setSegments(segments[1:len(segments):len(segments)])
-		oldest.release()
 	}
+}
+
+func (l *Log) trimOldest(oldest *segment) error {
+	fpBeforeTrim.Hit()
+	// A name that is gone was removed by a Trim whose sync failed.
+	if err := l.opts.FS.Remove(oldest.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	fpAfterTrim.Hit()
+	if err := l.opts.FS.SyncDir(l.opts.Dir); err != nil {
+		return err
+	}
+	fpAfterTrimDirSync.Hit()
+	l.listing.Lock()
+	segments := *l.segments.Load()
+	l.setSegments(segments[1:len(segments):len(segments)])
+	l.listing.Unlock()
+	oldest.release()
+	return nil
 }

@@ -96,6 +96,9 @@ func describe(hashes []uint64, at message.Position, size int, q message.Queue, m
 func (s *Shard) applyChange(at message.Position, r message.Record) error {
 	switch r.Type {
 	case message.RecordLease, message.RecordSettle, message.RecordVisibility, message.RecordCommit, message.RecordDeadLetter:
+		if err := s.noteLease(r); err != nil {
+			return err
+		}
 		name, generation, err := group.Header(r)
 		if err != nil {
 			return err
@@ -105,7 +108,7 @@ func (s *Shard) applyChange(at message.Position, r message.Record) error {
 		defer p.mu.Unlock()
 		return p.mu.Apply(r, at)
 	case message.RecordGroupDelete:
-		d, err := group.DecodeGroup(r.Body)
+		d, err := group.DecodeGroup(r)
 		if err != nil {
 			return err
 		}
@@ -116,14 +119,30 @@ func (s *Shard) applyChange(at message.Position, r message.Record) error {
 	case message.RecordTopicDelete:
 		return s.applyTopicDelete(at, r)
 	case message.RecordEpochStart:
-		_, err := group.DecodeEpochStart(r.Body)
+		_, err := group.DecodeEpochStart(r)
 		return err
 	case message.RecordGroupCreate:
-		_, err := group.DecodeGroup(r.Body)
+		_, err := group.DecodeGroup(r)
 		return err
 	default:
 		return fmt.Errorf("%w: this version does not know records of type %s", message.ErrCorrupt, r.Type)
 	}
+}
+
+// noteLease keeps the highest lease number of the epoch that is being recovered, for the epoch-start record.
+func (s *Shard) noteLease(r message.Record) error {
+	if s.epoch != 0 || r.Type != message.RecordLease {
+		return nil
+	}
+	l, err := group.DecodeLease(r)
+	if err != nil {
+		return err
+	}
+	if l.Epoch != s.applying.leaseEpoch {
+		s.applying.leaseEpoch, s.applying.lastLease = l.Epoch, 0
+	}
+	s.applying.lastLease = max(s.applying.lastLease, l.Lease)
+	return nil
 }
 
 // applyTopicDelete ends a topic id on this shard.

@@ -124,10 +124,11 @@ type Shard struct {
 
 	// Owned by the apply goroutine, which is the caller of recovery before Run.
 	applying struct {
-		segment   message.Position // base of the segment of the last frame
-		lastLease uint64           // the highest lease number recovered
-		hashes    []uint64
-		touched   map[message.TopicID]int
+		segment    message.Position // base of the segment of the last frame
+		leaseEpoch message.Epoch    // of the last lease recovered
+		lastLease  uint64           // the highest lease number recovered of that epoch
+		hashes     []uint64
+		touched    map[message.TopicID]int
 	}
 	seen    atomic.Pointer[frameMark] // the last frame that apply began
 	applied atomic.Pointer[frameMark] // the last frame that apply finished
