@@ -14,7 +14,7 @@ import (
 // A record that does not apply is a bug or damage that no checksum saw. The shard must not go on from a
 // state that its log does not say, so it panics; a restart tells whether the log or the state was wrong.
 func (s *Shard) apply(f commitlog.Frame) {
-	if err := s.applyFrame(f, true); err != nil {
+	if err := s.applyFrame(f, true, true); err != nil {
 		panic(fmt.Sprintf("shard %s: frame at %s does not apply: %v", s.id, f.Position, err))
 	}
 	for topic, n := range s.applying.touched {
@@ -23,8 +23,9 @@ func (s *Shard) apply(f commitlog.Frame) {
 	}
 }
 
-// applyFrame applies the records of a frame to the consumeQueue and, with groups, to the progress of groups.
-func (s *Shard) applyFrame(f commitlog.Frame, groups bool) error {
+// applyFrame applies the records of a frame: messages to the consumeQueue, changes to whom they belong.
+// Recovery leaves out what a queue file or a snapshot has.
+func (s *Shard) applyFrame(f commitlog.Frame, messages, changes bool) error {
 	mark := &frameMark{position: f.Position, end: f.End, epoch: f.Epoch, crc: f.CRC}
 	s.seen.Store(mark)
 	rolled := f.Segment != s.applying.segment
@@ -35,13 +36,13 @@ func (s *Shard) applyFrame(f commitlog.Frame, groups bool) error {
 		s.applying.segment = f.Segment
 	}
 	err := f.All(func(at message.Position, r message.Record, size int) error {
-		if r.Type == message.RecordMessage {
+		switch {
+		case r.Type == message.RecordMessage && messages:
 			return s.applyMessage(at, r, size)
+		case r.Type != message.RecordMessage && changes:
+			return s.applyChange(at, r)
 		}
-		if !groups {
-			return nil
-		}
-		return s.applyChange(at, r)
+		return nil
 	})
 	if err != nil {
 		return err
@@ -154,7 +155,7 @@ func (s *Shard) applyTopicDelete(at message.Position, r message.Record) error {
 		all = append(all, p)
 	}
 	s.mu.Unlock()
-	s.table.DropTopic(r.Topic)
+	s.table.DropTopic(r.Topic, at)
 	for _, p := range all {
 		p.mu.Lock()
 		err := p.mu.Apply(r, at)

@@ -119,6 +119,12 @@ func (s *Shard) replay(ctx context.Context, snap *snapshot) (Recovery, error) {
 	proven := snap == nil
 	s.applying.segment = first
 	for _, seg := range segments {
+		if seg.Base != s.applying.segment {
+			if err := s.table.Roll(seg.Base); err != nil {
+				return r, err
+			}
+			s.applying.segment = seg.Base
+		}
 		attached, err := s.attach(seg, segments[len(segments)-1].Base)
 		if err != nil {
 			return r, err
@@ -137,7 +143,7 @@ func (s *Shard) replay(ctx context.Context, snap *snapshot) (Recovery, error) {
 				proven = true
 			}
 			r.Records += int64(f.Count)
-			return s.applyFrame(f, f.End > from)
+			return s.applyFrame(f, !attached, f.End > from)
 		})
 		if err != nil {
 			return r, err
@@ -224,4 +230,3 @@ func (s *Shard) readSnapshot(name string) (*snapshot, error) {
 	}
 	return decodeSnapshot(raw)
 }
-
