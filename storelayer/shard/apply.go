@@ -14,7 +14,7 @@ import (
 // A record that does not apply is a bug or damage that no checksum saw. The shard must not go on from a
 // state that its log does not say, so it panics; a restart tells whether the log or the state was wrong.
 func (s *Shard) apply(f commitlog.Frame) {
-	if err := s.applyFrame(f, true, true); err != nil {
+	if err := s.applyFrame(f, true); err != nil {
 		panic(fmt.Sprintf("shard %s: frame at %s does not apply: %v", s.id, f.Position, err))
 	}
 	for topic, n := range s.applying.touched {
@@ -24,8 +24,8 @@ func (s *Shard) apply(f commitlog.Frame) {
 }
 
 // applyFrame applies the records of a frame: messages to the consumeQueue, changes to whom they belong.
-// Recovery leaves out what a queue file or a snapshot has.
-func (s *Shard) applyFrame(f commitlog.Frame, messages, changes bool) error {
+// Recovery leaves out changes that the snapshot has.
+func (s *Shard) applyFrame(f commitlog.Frame, changes bool) error {
 	mark := &frameMark{position: f.Position, end: f.End, epoch: f.Epoch, crc: f.CRC}
 	s.seen.Store(mark)
 	rolled := f.Segment != s.applying.segment
@@ -37,12 +37,13 @@ func (s *Shard) applyFrame(f commitlog.Frame, messages, changes bool) error {
 	}
 	err := f.All(func(at message.Position, r message.Record, size int) error {
 		switch {
-		case r.Type == message.RecordMessage && messages:
+		case r.Type == message.RecordMessage:
 			return s.applyMessage(at, r, size)
-		case r.Type != message.RecordMessage && changes:
+		case changes:
 			return s.applyChange(at, r)
+		default:
+			return nil
 		}
-		return nil
 	})
 	if err != nil {
 		return err
