@@ -1,0 +1,525 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	rmq "github.com/apache/rocketmq-clients/golang/v5"
+)
+
+type testCase struct {
+	name string
+	run  func(*scope) error
+}
+
+var cases = []testCase{
+	{"send-sync", sendSync},
+	{"send-async", sendAsync},
+	{"largest-body", largestBody},
+	{"simple-receive-ack", simpleReceiveAck},
+	{"simple-change-invisible", simpleChangeInvisible},
+	{"simple-expiry-redelivery", simpleExpiryRedelivery},
+	{"push-success", pushSuccess},
+	{"push-retry", pushRetry},
+	{"push-dead-letter", pushDeadLetter},
+	{"filter-tag", filterTag},
+	{"unknown-topic", unknownTopic},
+	{"empty-poll", emptyPoll},
+	{"shutdown", shutdown},
+}
+
+// richMessage carries everything that a normal message can: each byte value, Chinese text, a tag, keys, properties.
+func (s *scope) richMessage(mark string) *rmq.Message {
+	body := []byte("你好，世界。𠮷 " + s.run + " ")
+	for b := range 256 {
+		body = append(body, byte(b))
+	}
+	m := s.message(s.topic(), mark, body)
+	m.SetTag("订单-a")
+	m.SetKeys("key-"+s.run, "键-二")
+	m.AddProperty("城市", "上海市 浦东新区")
+	m.AddProperty("empty-looking", " x ")
+	return m
+}
+
+// tagOf prints an absent tag and an empty one alike: the wire does not tell them apart for every server.
+func tagOf(tag *string) string {
+	if tag == nil {
+		return ""
+	}
+	return *tag
+}
+
+// same tells in what a received message differs from the one that was sent.
+func same(sent *rmq.Message, id string, got *rmq.MessageView) error {
+	var errs []error
+	differs := func(what string, want, have any) {
+		errs = append(errs, fmt.Errorf("%s: sent %q, received %q", what, want, have))
+	}
+	if got.GetMessageId() != id {
+		differs("message id", id, got.GetMessageId())
+	}
+	if got.GetTopic() != sent.Topic {
+		differs("topic", sent.Topic, got.GetTopic())
+	}
+	if !bytes.Equal(got.GetBody(), sent.Body) {
+		errs = append(errs, fmt.Errorf("body: sent %d bytes, received %d other ones", len(sent.Body), len(got.GetBody())))
+	}
+	if tagOf(sent.GetTag()) != tagOf(got.GetTag()) {
+		differs("tag", tagOf(sent.GetTag()), tagOf(got.GetTag()))
+	}
+	if !slices.Equal(got.GetKeys(), sent.GetKeys()) {
+		differs("keys", sent.GetKeys(), got.GetKeys())
+	}
+	if !maps.Equal(got.GetProperties(), sent.GetProperties()) {
+		differs("properties", sent.GetProperties(), got.GetProperties())
+	}
+	if got.GetDeliveryAttempt() != 1 {
+		differs("delivery attempt", 1, got.GetDeliveryAttempt())
+	}
+	return errors.Join(errs...)
+}
+
+// roundTrip receives the message of the case's topic and compares it with the one sent.
+func (s *scope) roundTrip(sent *rmq.Message, id string) (err error) {
+	c, err := s.simple(s.topic(), s.group(), rmq.SUB_ALL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.GracefulStop()) }()
+	got, err := s.receive(c, 1, 30*time.Second, receiveLimit)
+	if err != nil {
+		return err
+	}
+	if err := ack(c, got...); err != nil {
+		return err
+	}
+	return same(sent, id, got[0])
+}
+
+func sendSync(s *scope) error {
+	m := s.richMessage("sync")
+	id, err := s.send(m)
+	if err != nil {
+		return err
+	}
+	return s.roundTrip(m, id)
+}
+
+func sendAsync(s *scope) error {
+	p, err := s.producer()
+	if err != nil {
+		return err
+	}
+	m := s.richMessage("async")
+	type result struct {
+		receipts []*rmq.SendReceipt
+		err      error
+	}
+	done := make(chan result, 1)
+	p.SendAsync(context.Background(), m, func(_ context.Context, r []*rmq.SendReceipt, err error) { done <- result{r, err} })
+	select {
+	case r := <-done:
+		if err := errors.Join(r.err, p.GracefulStop()); err != nil {
+			return err
+		}
+		if len(r.receipts) != 1 {
+			return fmt.Errorf("%d receipts", len(r.receipts))
+		}
+		return s.roundTrip(m, r.receipts[0].MessageID)
+	case <-time.After(receiveLimit):
+		return errors.New("the callback was not called")
+	}
+}
+
+// largestBody: 4 MiB is what the server's Settings permit, and the client refuses one byte more by itself.
+func largestBody(s *scope) error {
+	const largest = 4 << 20
+	p, err := s.producer()
+	if err != nil {
+		return err
+	}
+	if _, err := sendWith(p, s.message(s.topic(), "too large", make([]byte, largest+1))); err == nil {
+		return errors.New("a body of 4 MiB + 1 was sent")
+	} else if !strings.Contains(err.Error(), "exceeds the threshold") {
+		return fmt.Errorf("a body of 4 MiB + 1: %w", err)
+	}
+	body := make([]byte, largest)
+	for i := range body {
+		body[i] = byte(i * 31 >> 3)
+	}
+	m := s.message(s.topic(), "largest", body)
+	id, err := sendWith(p, m)
+	if err := errors.Join(err, p.GracefulStop()); err != nil {
+		return err
+	}
+	return s.roundTrip(m, id)
+}
+
+func simpleReceiveAck(s *scope) (err error) {
+	p, err := s.producer()
+	if err != nil {
+		return err
+	}
+	var sent []string
+	for i := range 5 {
+		id, err := sendWith(p, s.message(s.topic(), fmt.Sprint(i), []byte("x")))
+		if err != nil {
+			return err
+		}
+		sent = append(sent, id)
+	}
+	if err := p.GracefulStop(); err != nil {
+		return err
+	}
+	c, err := s.simple(s.topic(), s.group(), rmq.SUB_ALL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.GracefulStop()) }()
+	views, err := s.receive(c, len(sent), invisible, receiveLimit)
+	if err != nil {
+		return err
+	}
+	var got []string
+	for _, v := range views {
+		got = append(got, v.GetMessageId())
+	}
+	slices.Sort(got)
+	slices.Sort(sent)
+	if !slices.Equal(got, sent) {
+		return fmt.Errorf("sent %v, received %v", sent, got)
+	}
+	if err := ack(c, views...); err != nil {
+		return err
+	}
+	return s.nothing(c, invisible+2*time.Second)
+}
+
+func simpleChangeInvisible(s *scope) (err error) {
+	if _, err := s.send(s.message(s.topic(), "change", []byte("x"))); err != nil {
+		return err
+	}
+	c, err := s.simple(s.topic(), s.group(), rmq.SUB_ALL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.GracefulStop()) }()
+	first, err := s.receive(c, 1, 5*time.Minute, receiveLimit)
+	if err != nil {
+		return err
+	}
+	changed := time.Now()
+	if err := c.ChangeInvisibleDuration(first[0], invisible); err != nil {
+		return fmt.Errorf("change: %w", err)
+	}
+	return s.again(c, first[0], changed)
+}
+
+func simpleExpiryRedelivery(s *scope) (err error) {
+	if _, err := s.send(s.message(s.topic(), "expiry", []byte("x"))); err != nil {
+		return err
+	}
+	c, err := s.simple(s.topic(), s.group(), rmq.SUB_ALL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.GracefulStop()) }()
+	first, err := s.receive(c, 1, invisible, receiveLimit)
+	if err != nil {
+		return err
+	}
+	return s.again(c, first[0], time.Now())
+}
+
+// again expects first once more, as attempt 2 and not before its invisible time, which began before or at since.
+func (s *scope) again(c rmq.SimpleConsumer, first *rmq.MessageView, since time.Time) error {
+	if first.GetDeliveryAttempt() != 1 {
+		return fmt.Errorf("first delivery has attempt %d", first.GetDeliveryAttempt())
+	}
+	second, err := s.receive(c, 1, 30*time.Second, receiveLimit)
+	if err != nil {
+		return fmt.Errorf("redelivery: %w", err)
+	}
+	waited := time.Since(since)
+	switch v := second[0]; {
+	case v.GetMessageId() != first.GetMessageId():
+		return fmt.Errorf("message %s came instead of %s", v.GetMessageId(), first.GetMessageId())
+	case v.GetDeliveryAttempt() != 2:
+		return fmt.Errorf("redelivery has attempt %d, want 2", v.GetDeliveryAttempt())
+	case waited < invisible-2*time.Second:
+		return fmt.Errorf("redelivery after %s, invisible for %s", waited, invisible)
+	}
+	return ack(c, second[0])
+}
+
+// delivery is one call of a push consumer's listener.
+type delivery struct {
+	id      string
+	attempt int32
+	body    string
+	at      time.Time
+}
+
+// push starts a push consumer that answers as verdict says and reports the deliveries of this run.
+func (s *scope) push(verdict func(*rmq.MessageView) rmq.ConsumerResult) (rmq.PushConsumer, <-chan delivery, error) {
+	seen := make(chan delivery, 64)
+	c, err := rmq.NewPushConsumer(s.config(s.group()), rmq.WithPushAwaitDuration(s.poll),
+		rmq.WithPushSubscriptionExpressions(map[string]*rmq.FilterExpression{s.topic(): rmq.SUB_ALL}),
+		rmq.WithPushMessageListener(&rmq.FuncMessageListener{Consume: func(v *rmq.MessageView) rmq.ConsumerResult {
+			if v.GetProperties()["run"] != s.run {
+				return rmq.SUCCESS
+			}
+			seen <- delivery{v.GetMessageId(), v.GetDeliveryAttempt(), string(v.GetBody()), time.Now()}
+			return verdict(v)
+		}}))
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, seen, c.Start()
+}
+
+func next(seen <-chan delivery, limit time.Duration) (delivery, error) {
+	select {
+	case d := <-seen:
+		return d, nil
+	case <-time.After(limit):
+		return delivery{}, fmt.Errorf("the listener was not called within %s", limit)
+	}
+}
+
+func pushSuccess(s *scope) (err error) {
+	c, seen, err := s.push(func(*rmq.MessageView) rmq.ConsumerResult { return rmq.SUCCESS })
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.GracefulStop()) }()
+	p, err := s.producer()
+	if err != nil {
+		return err
+	}
+	want := map[string]bool{}
+	for i := range 10 {
+		id, err := sendWith(p, s.message(s.topic(), fmt.Sprint(i), fmt.Appendf(nil, "消息 %d", i)))
+		if err != nil {
+			return err
+		}
+		want[id] = true
+	}
+	if err := p.GracefulStop(); err != nil {
+		return err
+	}
+	for len(want) > 0 {
+		d, err := next(seen, pushLimit)
+		if err != nil {
+			return fmt.Errorf("%w; %d of 10 missing", err, len(want))
+		}
+		if !want[d.id] || d.attempt != 1 || !strings.HasPrefix(d.body, "消息 ") {
+			return fmt.Errorf("unexpected delivery %+v", d)
+		}
+		delete(want, d.id)
+	}
+	return nil
+}
+
+func pushRetry(s *scope) (err error) {
+	c, seen, err := s.push(func(v *rmq.MessageView) rmq.ConsumerResult {
+		if v.GetDeliveryAttempt() == 1 {
+			return rmq.FAILURE
+		}
+		return rmq.SUCCESS
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.GracefulStop()) }()
+	id, err := s.send(s.message(s.topic(), "retry", []byte("x")))
+	if err != nil {
+		return err
+	}
+	for attempt := int32(1); attempt <= 2; attempt++ {
+		d, err := next(seen, pushLimit)
+		if err != nil {
+			return fmt.Errorf("attempt %d: %w", attempt, err)
+		}
+		if d.id != id || d.attempt != attempt {
+			return fmt.Errorf("unexpected delivery %+v, want attempt %d of %s", d, attempt, id)
+		}
+	}
+	return nil
+}
+
+// pushDeadLetter: the group allows two attempts; both fail and the message is then in the dead-letter topic.
+func pushDeadLetter(s *scope) (err error) {
+	c, seen, err := s.push(func(*rmq.MessageView) rmq.ConsumerResult { return rmq.FAILURE })
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.GracefulStop()) }()
+	m := s.richMessage("dead")
+	id, err := s.send(m)
+	if err != nil {
+		return err
+	}
+	for attempt := int32(1); attempt <= 2; attempt++ {
+		if d, err := next(seen, pushLimit); err != nil {
+			return fmt.Errorf("attempt %d: %w", attempt, err)
+		} else if d.id != id || d.attempt != attempt {
+			return fmt.Errorf("unexpected delivery %+v, want attempt %d of %s", d, attempt, id)
+		}
+	}
+	reader, err := s.simple("%DLQ%"+s.group(), s.prefix+"-dead-letter-reader", rmq.SUB_ALL)
+	if err != nil {
+		return fmt.Errorf("reader of the dead letters: %w", err)
+	}
+	defer func() { err = errors.Join(err, reader.GracefulStop()) }()
+	dead, err := s.receive(reader, 1, 30*time.Second, deadLetterLimit)
+	if err != nil {
+		return fmt.Errorf("dead letter: %w", err)
+	}
+	if err := ack(reader, dead...); err != nil {
+		return err
+	}
+	if v := dead[0]; !bytes.Equal(v.GetBody(), m.Body) || v.GetProperties()["城市"] != m.GetProperties()["城市"] ||
+		tagOf(v.GetTag()) != tagOf(m.GetTag()) || !slices.Equal(v.GetKeys(), m.GetKeys()) {
+		return fmt.Errorf("the dead letter is not the message: body of %d bytes, tag %v, keys %q, properties %q",
+			len(v.GetBody()), tagOf(v.GetTag()), v.GetKeys(), v.GetProperties())
+	}
+	select {
+	case d := <-seen:
+		return fmt.Errorf("delivery %+v after the last attempt", d)
+	default:
+		return nil
+	}
+}
+
+func filterTag(s *scope) (err error) {
+	p, err := s.producer()
+	if err != nil {
+		return err
+	}
+	var want []string
+	for _, tag := range []string{"订单", "other", "pay", "", "订单"} {
+		m := s.message(s.topic(), tag, []byte("x"))
+		if tag != "" {
+			m.SetTag(tag)
+		}
+		id, err := sendWith(p, m)
+		if err != nil {
+			return err
+		}
+		if tag == "订单" || tag == "pay" {
+			want = append(want, id)
+		}
+	}
+	if err := p.GracefulStop(); err != nil {
+		return err
+	}
+	c, err := s.simple(s.topic(), s.group(), rmq.NewFilterExpression("订单 || pay"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.GracefulStop()) }()
+	views, err := s.receive(c, len(want), 30*time.Second, receiveLimit)
+	if err != nil {
+		return err
+	}
+	var got []string
+	for _, v := range views {
+		got = append(got, v.GetMessageId())
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("want %v, received %v", want, got)
+	}
+	if err := ack(c, views...); err != nil {
+		return err
+	}
+	return s.nothing(c, time.Second)
+}
+
+func unknownTopic(s *scope) (err error) {
+	p, err := s.producer()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.GracefulStop()) }()
+	_, err = sendWith(p, s.message(s.topic()+"-nowhere-"+s.run, "unknown", []byte("x")))
+	if err == nil {
+		return errors.New("a message to an unknown topic was sent")
+	}
+	if status, ok := rmq.AsErrRpcStatus(err); !ok || status.GetCode() != 40402 {
+		return fmt.Errorf("want status 40402, got %w", err)
+	}
+	fmt.Fprintln(os.Stderr, "unknown-topic: the client says:", err)
+	return nil
+}
+
+func emptyPoll(s *scope) (err error) {
+	c, err := s.simple(s.topic(), s.group(), rmq.SUB_ALL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.GracefulStop()) }()
+	for range 2 {
+		started := time.Now()
+		views, err := c.Receive(context.Background(), 16, invisible)
+		waited := time.Since(started)
+		if status, ok := rmq.AsErrRpcStatus(err); !ok || status.GetCode() != 40401 {
+			return fmt.Errorf("%d messages, %w; want code 40401", len(views), err)
+		}
+		if waited < s.poll*2/3 || waited > s.poll+requestTimeout {
+			return fmt.Errorf("an empty poll of %s took %s", s.poll, waited)
+		}
+	}
+	return nil
+}
+
+// shutdown opens one of each kind and closes them again. An idle push consumer waits for its pending receives, which
+// take the long poll of the server and the request timeout.
+func shutdown(s *scope) error {
+	p, err := s.producer()
+	if err != nil {
+		return err
+	}
+	if _, err := sendWith(p, s.message(s.topic(), "shutdown", []byte("x"))); err != nil {
+		return err
+	}
+	simple, err := s.simple(s.topic(), s.group(), rmq.SUB_ALL)
+	if err != nil {
+		return err
+	}
+	push, seen, err := s.push(func(*rmq.MessageView) rmq.ConsumerResult { return rmq.SUCCESS })
+	if err != nil {
+		return err
+	}
+	if _, err := next(seen, pushLimit); err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		name  string
+		stop  func() error
+		bound time.Duration
+	}{
+		{"producer", p.GracefulStop, 5 * time.Second},
+		{"simple consumer", simple.GracefulStop, 5 * time.Second},
+		{"push consumer", push.GracefulStop, s.serverPoll + requestTimeout + 5*time.Second},
+	} {
+		started := time.Now()
+		if err := c.stop(); err != nil {
+			return fmt.Errorf("stop of the %s: %w", c.name, err)
+		}
+		if took := time.Since(started); took > c.bound {
+			return fmt.Errorf("stop of the %s took %s, bound %s", c.name, took, c.bound)
+		}
+	}
+	return nil
+}
