@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -139,14 +140,31 @@ func sendAsync(s *scope) error {
 	}
 }
 
-// largestBody: 4 MiB is what the server's Settings permit, and the client refuses one byte more by itself.
+// clientVersion is the version of the official client that this program was built with.
+func clientVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if m.Path == "github.com/apache/rocketmq-clients/golang/v5" {
+				return m.Version
+			}
+		}
+	}
+	return ""
+}
+
+// largestBody: 4 MiB is what the server's Settings permit, and the client refuses one byte more by itself. Version
+// 5.1.3 sends that much but receives frames of at most 4 MiB, so 4 KiB of it are left to the properties.
 func largestBody(s *scope) error {
-	const largest = 4 << 20
+	const permitted = 4 << 20
+	largest := permitted
+	if clientVersion() == "v5.1.3" {
+		largest = permitted - 4096
+	}
 	p, err := s.producer()
 	if err != nil {
 		return err
 	}
-	if _, err := sendWith(p, s.message(s.topic(), "too large", make([]byte, largest+1))); err == nil {
+	if _, err := sendWith(p, s.message(s.topic(), "too large", make([]byte, permitted+1))); err == nil {
 		return errors.New("a body of 4 MiB + 1 was sent")
 	} else if !strings.Contains(err.Error(), "exceeds the threshold") {
 		return fmt.Errorf("a body of 4 MiB + 1: %w", err)
@@ -375,19 +393,11 @@ func pushDeadLetter(s *scope) (err error) {
 			return fmt.Errorf("unexpected delivery %+v, want attempt %d of %s", d, attempt, id)
 		}
 	}
-	reader, err := s.simple("%DLQ%"+s.group(), s.prefix+"-dead-letter-reader", rmq.SUB_ALL)
+	v, err := s.deadLetter()
 	if err != nil {
-		return fmt.Errorf("reader of the dead letters: %w", err)
-	}
-	defer func() { err = errors.Join(err, reader.GracefulStop()) }()
-	dead, err := s.receive(reader, 1, 30*time.Second, deadLetterLimit)
-	if err != nil {
-		return fmt.Errorf("dead letter: %w", err)
-	}
-	if err := ack(reader, dead...); err != nil {
 		return err
 	}
-	if v := dead[0]; !bytes.Equal(v.GetBody(), m.Body) || v.GetProperties()["城市"] != m.GetProperties()["城市"] ||
+	if !bytes.Equal(v.GetBody(), m.Body) || v.GetProperties()["城市"] != m.GetProperties()["城市"] ||
 		tagOf(v.GetTag()) != tagOf(m.GetTag()) || !slices.Equal(v.GetKeys(), m.GetKeys()) {
 		return fmt.Errorf("the dead letter is not the message: body of %d bytes, tag %v, keys %q, properties %q",
 			len(v.GetBody()), tagOf(v.GetTag()), v.GetKeys(), v.GetProperties())
@@ -398,6 +408,33 @@ func pushDeadLetter(s *scope) (err error) {
 	default:
 		return nil
 	}
+}
+
+// deadLetter reads the dead-letter topic of the case's group. The topic may come into being with its first message,
+// so a reader that cannot start yet is made again.
+func (s *scope) deadLetter() (*rmq.MessageView, error) {
+	end := time.Now().Add(deadLetterLimit)
+	for {
+		v, err := s.readDeadLetter(time.Until(end))
+		if err == nil || time.Now().After(end) {
+			return v, err
+		}
+		fmt.Fprintln(os.Stderr, "reader of the dead letters:", err)
+		time.Sleep(time.Second)
+	}
+}
+
+func (s *scope) readDeadLetter(limit time.Duration) (_ *rmq.MessageView, err error) {
+	c, err := s.simple("%DLQ%"+s.group(), s.prefix+"-dead-letter-reader", rmq.SUB_ALL)
+	if err != nil {
+		return nil, fmt.Errorf("reader of the dead letters: %w", err)
+	}
+	defer func() { err = errors.Join(err, c.GracefulStop()) }()
+	dead, err := s.receive(c, 1, 30*time.Second, limit)
+	if err != nil {
+		return nil, fmt.Errorf("dead letter: %w", err)
+	}
+	return dead[0], ack(c, dead...)
 }
 
 func filterTag(s *scope) (err error) {
