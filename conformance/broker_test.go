@@ -30,6 +30,27 @@ type broker struct {
 	admin    string // HTTP
 }
 
+// whereToTest returns the endpoint of a broker that runs already, or the binary of one to start: STRATA_BIN, or what
+// `make build` leaves in the repository.
+func whereToTest(t *testing.T) (endpoint, binary string) {
+	t.Helper()
+	if endpoint = os.Getenv("STRATA_ENDPOINT"); endpoint != "" {
+		return endpoint, ""
+	}
+	name := os.Getenv("STRATA_BIN")
+	if name == "" {
+		name = filepath.Join("..", "bin", "strata")
+	}
+	binary, err := filepath.Abs(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(binary); err != nil {
+		t.Fatalf("no broker to test: %v (STRATA_BIN names a binary, STRATA_ENDPOINT a running broker)", err)
+	}
+	return "", binary
+}
+
 // startBroker starts `strata server` on free ports and waits until it is ready. It is stopped at the end of the test,
 // which fails if the broker does not end in time with status 0.
 func startBroker(t *testing.T, binary, dir string) broker {
@@ -42,7 +63,8 @@ func startBroker(t *testing.T, binary, dir string) broker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary, "server", "--data-dir", filepath.Join(dir, "data"), "--grpc-addr", b.endpoint,
+	// The broker outlives the test's context by the time that its SIGTERM takes.
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), binary, "server", "--data-dir", filepath.Join(dir, "data"), "--grpc-addr", b.endpoint,
 		"--http-addr", b.admin, "--long-polling-timeout", fmt.Sprintf("%ds", brokerPollSeconds))
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
@@ -51,7 +73,7 @@ func startBroker(t *testing.T, binary, dir string) broker {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
-		defer log.Close()
+		defer closeFile(t, log)
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Errorf("the broker was gone before the end: %v; see %s", err, log.Name())
 			return
@@ -66,7 +88,9 @@ func startBroker(t *testing.T, binary, dir string) broker {
 			if err := cmd.Process.Kill(); err != nil {
 				t.Error(err)
 			}
-			<-ended
+			if err := <-ended; err == nil {
+				t.Error("the broker ended with status 0 when it was killed")
+			}
 		}
 	})
 	if err := b.waitReady(t.Context(), ended); err != nil {
@@ -75,15 +99,21 @@ func startBroker(t *testing.T, binary, dir string) broker {
 	return b
 }
 
+func closeFile(t *testing.T, f *os.File) {
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // waitReady asks /readyz until it answers 200. A broker that ended puts its error back for the cleanup to read.
 func (b broker) waitReady(ctx context.Context, ended chan error) error {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	last := errors.New("not asked yet")
 	for {
-		if last = b.ready(ctx); last == nil {
+		last := b.ready(ctx)
+		if last == nil {
 			return nil
 		}
 		select {
@@ -157,7 +187,7 @@ func freeAddress(t *testing.T) string {
 
 // fetchCertificate writes the certificate that the endpoint shows to file: some clients trust only a root that they
 // are given, and a self-signed certificate is its own.
-func fetchCertificate(ctx context.Context, endpoint, file string) error {
+func fetchCertificate(ctx context.Context, endpoint, file string) (err error) {
 	dialer := tls.Dialer{Config: &tls.Config{
 		InsecureSkipVerify: true, //nolint:gosec // the certificate is what we are here to learn
 		NextProtos:         []string{"h2"},
@@ -168,7 +198,7 @@ func fetchCertificate(ctx context.Context, endpoint, file string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { err = errors.Join(err, conn.Close()) }()
 	state := conn.(*tls.Conn).ConnectionState()
 	if state.NegotiatedProtocol != "h2" {
 		return fmt.Errorf("ALPN chose %q, want h2", state.NegotiatedProtocol)

@@ -93,29 +93,22 @@ func prepareClients(t *testing.T, cache string, runs []run) {
 	}
 }
 
-// startTarget starts the broker of STRATA_BIN, or takes the endpoint that runs already, and makes topics and groups.
+// startTarget starts a broker, or takes the endpoint that runs already, and makes topics and groups.
 func startTarget(t *testing.T, runs []run, dir string) target {
 	t.Helper()
 	to := target{pollSeconds: 5, serverPollSeconds: brokerPollSeconds, caFile: filepath.Join(dir, "ca.pem")}
-	binary, endpoint := os.Getenv("STRATA_BIN"), os.Getenv("STRATA_ENDPOINT")
-	switch {
-	case endpoint != "":
+	endpoint, binary := whereToTest(t)
+	if endpoint != "" {
 		to.endpoint, to.reference, to.serverPollSeconds = endpoint, true, 20
 		if err := prepareReference(t.Context(), runs, dir); err != nil {
 			t.Fatal(err)
 		}
-	case binary != "":
-		path, err := filepath.Abs(binary)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := startBroker(t, path, filepath.Join(dir, "broker"))
+	} else {
+		b := startBroker(t, binary, filepath.Join(dir, "broker"))
 		to.endpoint = b.endpoint
 		if err := b.prepare(t.Context(), runs); err != nil {
 			t.Fatal(err)
 		}
-	default:
-		t.Fatal("neither STRATA_BIN (the strata binary to start) nor STRATA_ENDPOINT (a running broker) is set")
 	}
 	for _, r := range runs {
 		if r.tls {

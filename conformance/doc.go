@@ -5,7 +5,7 @@
 //	   ▲                       │ PASS, FAIL, SKIP
 //	   └── topics, groups ── this package ──► table case × client
 //
-// The package has tests only. [TestClients] starts the broker that STRATA_BIN names (or takes the one at
+// The package has tests only. [TestClients] starts the built broker (or takes the one that runs at
 // STRATA_ENDPOINT), makes topics and groups, runs the programs side by side and fails if a cell of the table is not a
 // pass or one of the known skips. TestKeepalive is a raw HTTP/2 client that pings.
 //

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -84,18 +83,11 @@ func TestKeepalive(t *testing.T) {
 
 func keepaliveEndpoint(t *testing.T) string {
 	t.Helper()
-	if endpoint := os.Getenv("STRATA_ENDPOINT"); endpoint != "" {
+	endpoint, binary := whereToTest(t)
+	if endpoint != "" {
 		return endpoint
 	}
-	binary := os.Getenv("STRATA_BIN")
-	if binary == "" {
-		t.Fatal("neither STRATA_BIN (the strata binary to start) nor STRATA_ENDPOINT (a running broker) is set")
-	}
-	path, err := filepath.Abs(binary)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return startBroker(t, path, t.TempDir()).endpoint
+	return startBroker(t, binary, t.TempDir()).endpoint
 }
 
 // goAwayError is the GOAWAY frame that ended a connection.
@@ -129,7 +121,9 @@ func dialHTTP2(t *testing.T, endpoint string) *pinger {
 		if err := conn.Close(); err != nil {
 			t.Error(err)
 		}
-		<-c.ended // the reader has gone
+		if err := <-c.ended; err == nil { // the reader has gone
+			t.Error("a connection ended without a reason")
+		}
 	})
 	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
 		t.Fatal(err)

@@ -55,7 +55,7 @@ type target struct {
 
 // execute runs one program to its end and returns a verdict for each of its cases. Its output and the logs of the
 // client stay in the folder home.
-func (r run) execute(ctx context.Context, t target, cache, home string) (map[string]verdict, error) {
+func (r run) execute(ctx context.Context, t target, cache, home string) (verdicts map[string]verdict, err error) {
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (r run) execute(ctx context.Context, t target, cache, home string) (map[str
 	if err != nil {
 		return nil, err
 	}
-	defer stderr.Close()
+	defer func() { err = errors.Join(err, stderr.Close()) }()
 	cmd.Stderr = stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -129,7 +129,7 @@ func (r run) read(stdout io.Reader, copyTo string, done func()) (verdicts map[st
 	if err != nil {
 		return verdicts, lastLine, err
 	}
-	defer file.Close()
+	defer func() { err = errors.Join(err, file.Close()) }()
 	lines := bufio.NewScanner(io.TeeReader(stdout, file))
 	lines.Buffer(nil, 16<<20) // a failure may quote a body
 	for lines.Scan() {
@@ -177,9 +177,8 @@ func status(exit error) string {
 	if exit == nil {
 		return "status 0"
 	}
-	var e *exec.ExitError
-	if errors.As(exit, &e) {
-		return e.ProcessState.String()
+	if e, ok := errors.AsType[*exec.ExitError](exit); ok {
+		return e.String()
 	}
 	return exit.Error()
 }

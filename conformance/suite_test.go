@@ -83,7 +83,7 @@ func source(parts ...string) string {
 	return filepath.Join(append([]string{wd, "clients"}, parts...)...)
 }
 
-// mayskip says whether the client is known not to be able to do a case. The program gives the reason; a skip that is
+// maySkip says whether the client is known not to be able to do a case. The program gives the reason; a skip that is
 // not in this list is a failure.
 func (c client) maySkip(name string, tls bool) bool {
 	if c.language != "rust" {
@@ -114,8 +114,8 @@ func (r run) topic(name string) string { return r.prefix() + "-" + name }
 // deadLetterGroup is the group that gives up after two attempts.
 func (r run) deadLetterGroup() string { return r.topic("push-dead-letter") }
 
-// plan reads from the environment which runs are wanted: STRATA_CLIENTS (default: the current versions; "all"),
-// STRATA_CASES (default: all), STRATA_TLS_CASES (default: tlsCases; "all", "none").
+// plan reads from the environment which runs are wanted: STRATA_CLIENTS (default: the current versions, or
+// all of them with STRATA_CONFORMANCE_ALL=1), STRATA_CASES (default: all), STRATA_TLS_CASES (default: tlsCases; "all", "none").
 func plan() ([]run, error) {
 	wantedCases, err := choose(os.Getenv("STRATA_CASES"), cases, cases)
 	if err != nil {
@@ -133,6 +133,9 @@ func plan() ([]run, error) {
 		if !c.older {
 			current = append(current, c.String())
 		}
+	}
+	if os.Getenv("STRATA_CONFORMANCE_ALL") == "1" {
+		current = known
 	}
 	wanted, err := choose(os.Getenv("STRATA_CLIENTS"), current, known)
 	if err != nil {

@@ -304,12 +304,12 @@ func (s *scope) push(verdict func(*rmq.MessageView) rmq.ConsumerResult) (rmq.Pus
 	return c, seen, c.Start()
 }
 
-func next(seen <-chan delivery, limit time.Duration) (delivery, error) {
+func next(seen <-chan delivery) (delivery, error) {
 	select {
 	case d := <-seen:
 		return d, nil
-	case <-time.After(limit):
-		return delivery{}, fmt.Errorf("the listener was not called within %s", limit)
+	case <-time.After(pushLimit):
+		return delivery{}, fmt.Errorf("the listener was not called within %s", pushLimit)
 	}
 }
 
@@ -335,7 +335,7 @@ func pushSuccess(s *scope) (err error) {
 		return err
 	}
 	for len(want) > 0 {
-		d, err := next(seen, pushLimit)
+		d, err := next(seen)
 		if err != nil {
 			return fmt.Errorf("%w; %d of 10 missing", err, len(want))
 		}
@@ -363,7 +363,7 @@ func pushRetry(s *scope) (err error) {
 		return err
 	}
 	for attempt := int32(1); attempt <= 2; attempt++ {
-		d, err := next(seen, pushLimit)
+		d, err := next(seen)
 		if err != nil {
 			return fmt.Errorf("attempt %d: %w", attempt, err)
 		}
@@ -387,7 +387,7 @@ func pushDeadLetter(s *scope) (err error) {
 		return err
 	}
 	for attempt := int32(1); attempt <= 2; attempt++ {
-		if d, err := next(seen, pushLimit); err != nil {
+		if d, err := next(seen); err != nil {
 			return fmt.Errorf("attempt %d: %w", attempt, err)
 		} else if d.id != id || d.attempt != attempt {
 			return fmt.Errorf("unexpected delivery %+v, want attempt %d of %s", d, attempt, id)
@@ -538,7 +538,7 @@ func shutdown(s *scope) error {
 	if err != nil {
 		return err
 	}
-	if _, err := next(seen, pushLimit); err != nil {
+	if _, err := next(seen); err != nil {
 		return err
 	}
 	for _, c := range []struct {

@@ -59,9 +59,9 @@ func main() {
 		started := time.Now()
 		if err := runCase(env, c); err != nil {
 			failed = true
-			fmt.Printf("FAIL %s: %s\n", c.name, strings.ReplaceAll(err.Error(), "\n", " "))
+			fmt.Fprintf(os.Stdout, "FAIL %s: %s\n", c.name, strings.ReplaceAll(err.Error(), "\n", " "))
 		} else {
-			fmt.Printf("PASS %s\n", c.name)
+			fmt.Fprintf(os.Stdout, "PASS %s\n", c.name)
 		}
 		fmt.Fprintf(os.Stderr, "%s took %s\n", c.name, time.Since(started).Round(100*time.Millisecond))
 	}
