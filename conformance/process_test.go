@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -59,7 +61,11 @@ func (r run) execute(ctx context.Context, t target, cache, home string) (verdict
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, runLimit)
+	limit := runLimit
+	if seconds, err := strconv.Atoi(os.Getenv("STRATA_IDLE_SECONDS")); err == nil && slices.Contains(r.cases, idleCase) {
+		limit += time.Duration(seconds) * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	argv := r.client.command(cache, home)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)

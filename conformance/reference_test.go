@@ -46,7 +46,7 @@ func prepareReference(ctx context.Context, runs []run, dir string) error {
 		}
 		// RocketMQ makes a dead-letter topic that nobody may read.
 		addTopic("%DLQ%" + r.deadLetterGroup())
-		groups = append(groups, group{r.prefix() + "-dead-letter-reader", 16})
+		groups = append(groups, group{r.prefix() + "-dead-letter-reader", 16}, group{r.topic(idleCase) + "-simple", 16})
 	}
 	for _, step := range []struct {
 		command, file string

@@ -25,6 +25,9 @@ var cases = []string{
 	"shutdown",
 }
 
+// idleCase leaves the clients alone for STRATA_IDLE_SECONDS; it runs only if STRATA_CASES names it.
+const idleCase = "idle"
+
 // tlsCases are run over TLS too unless STRATA_TLS_CASES says otherwise ("all", or a list). The others differ from the
 // plaintext run in nothing but the connection, which these show to work.
 var tlsCases = []string{"send-sync", "largest-body", "simple-receive-ack", "push-success", "push-retry", "unknown-topic", "shutdown"}
@@ -115,9 +118,13 @@ func (r run) topic(name string) string { return r.prefix() + "-" + name }
 func (r run) deadLetterGroup() string { return r.topic("push-dead-letter") }
 
 // plan reads from the environment which runs are wanted: STRATA_CLIENTS (default: the current versions, or
-// all of them with STRATA_CONFORMANCE_ALL=1), STRATA_CASES (default: all), STRATA_TLS_CASES (default: tlsCases; "all", "none").
+// all of them with STRATA_CONFORMANCE_ALL=1), STRATA_CASES (default: all but idle), STRATA_TLS_CASES (default: tlsCases; "all", "none").
 func plan() ([]run, error) {
-	wantedCases, err := choose(os.Getenv("STRATA_CASES"), cases, cases)
+	known := append(slices.Clone(cases), idleCase)
+	if os.Getenv("STRATA_CASES") == "all" {
+		known = cases
+	}
+	wantedCases, err := choose(os.Getenv("STRATA_CASES"), cases, known)
 	if err != nil {
 		return nil, fmt.Errorf("STRATA_CASES: %w", err)
 	}
@@ -127,17 +134,17 @@ func plan() ([]run, error) {
 	}
 	secure = slices.DeleteFunc(secure, func(name string) bool { return !slices.Contains(wantedCases, name) })
 
-	var current, known []string
+	var current, every []string
 	for _, c := range clients {
-		known = append(known, c.String())
+		every = append(every, c.String())
 		if !c.older {
 			current = append(current, c.String())
 		}
 	}
 	if os.Getenv("STRATA_CONFORMANCE_ALL") == "1" {
-		current = known
+		current = every
 	}
-	wanted, err := choose(os.Getenv("STRATA_CLIENTS"), current, known)
+	wanted, err := choose(os.Getenv("STRATA_CLIENTS"), current, every)
 	if err != nil {
 		return nil, fmt.Errorf("STRATA_CLIENTS: %w", err)
 	}

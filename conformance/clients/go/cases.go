@@ -16,24 +16,26 @@ import (
 )
 
 type testCase struct {
-	name string
-	run  func(*scope) error
+	name      string
+	run       func(*scope) error
+	onRequest bool // runs only if STRATA_CASES names it
 }
 
 var cases = []testCase{
-	{"send-sync", sendSync},
-	{"send-async", sendAsync},
-	{"largest-body", largestBody},
-	{"simple-receive-ack", simpleReceiveAck},
-	{"simple-change-invisible", simpleChangeInvisible},
-	{"simple-expiry-redelivery", simpleExpiryRedelivery},
-	{"push-success", pushSuccess},
-	{"push-retry", pushRetry},
-	{"push-dead-letter", pushDeadLetter},
-	{"filter-tag", filterTag},
-	{"unknown-topic", unknownTopic},
-	{"empty-poll", emptyPoll},
-	{"shutdown", shutdown},
+	{name: "send-sync", run: sendSync},
+	{name: "send-async", run: sendAsync},
+	{name: "largest-body", run: largestBody},
+	{name: "simple-receive-ack", run: simpleReceiveAck},
+	{name: "simple-change-invisible", run: simpleChangeInvisible},
+	{name: "simple-expiry-redelivery", run: simpleExpiryRedelivery},
+	{name: "push-success", run: pushSuccess},
+	{name: "push-retry", run: pushRetry},
+	{name: "push-dead-letter", run: pushDeadLetter},
+	{name: "filter-tag", run: filterTag},
+	{name: "unknown-topic", run: unknownTopic},
+	{name: "empty-poll", run: emptyPoll},
+	{name: "shutdown", run: shutdown},
+	{name: "idle", run: idle, onRequest: true},
 }
 
 // richMessage carries everything that a normal message can: each byte value, Chinese text, a tag, keys, properties.
@@ -559,4 +561,35 @@ func shutdown(s *scope) error {
 		}
 	}
 	return nil
+}
+
+// idle leaves one client of each kind alone for STRATA_IDLE_SECONDS and expects all of them to work afterwards.
+func idle(s *scope) (err error) {
+	p, err := s.producer()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.GracefulStop()) }()
+	simple, err := s.simple(s.topic(), s.group()+"-simple", rmq.SUB_ALL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, simple.GracefulStop()) }()
+	push, seen, err := s.push(func(*rmq.MessageView) rmq.ConsumerResult { return rmq.SUCCESS })
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, push.GracefulStop()) }()
+	time.Sleep(seconds("STRATA_IDLE_SECONDS"))
+	if _, err := sendWith(p, s.message(s.topic(), "idle", []byte("x"))); err != nil {
+		return err
+	}
+	if _, err := next(seen); err != nil {
+		return err
+	}
+	views, err := s.receive(simple, 1, invisible, receiveLimit)
+	if err != nil {
+		return err
+	}
+	return ack(simple, views...)
 }

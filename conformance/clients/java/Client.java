@@ -82,6 +82,7 @@ public class Client {
         Set<String> wanted = new HashSet<>();
         if (filter != null && !filter.isEmpty()) {
             wanted.addAll(Arrays.asList(filter.split(",")));
+            cases.put("idle", Client::idle); // runs only if it is named
         }
         boolean failed = false;
         for (Map.Entry<String, Case> c : cases.entrySet()) {
@@ -483,5 +484,18 @@ public class Client {
             expect(took.compareTo(bounds.get(client)) <= 0,
                 "close of " + client.getClass().getSimpleName() + " took " + took + ", bound " + bounds.get(client));
         }
+    }
+
+    /** Leaves one client of each kind alone for STRATA_IDLE_SECONDS and expects all of them to work afterwards. */
+    void idle() throws Exception {
+        BlockingQueue<MessageView> seen = new LinkedBlockingQueue<>();
+        use(producer(), p -> use(simple(topic, topic + "-simple", FilterExpression.SUB_ALL), c ->
+            use(push(seen, v -> ConsumeResult.SUCCESS), push -> {
+                Thread.sleep(seconds("STRATA_IDLE_SECONDS").toMillis());
+                p.send(plain("idle"));
+                next(seen);
+                c.ack(receiveOne(c, INVISIBLE));
+                return null;
+            })));
     }
 }

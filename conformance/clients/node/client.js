@@ -337,10 +337,24 @@ const cases = {
   },
 };
 
+const onRequest = { // run only if STRATA_CASES names them
+  // Leaves one client of each kind alone for STRATA_IDLE_SECONDS and expects all of them to work afterwards.
+  async idle(topic) {
+    const { consumer, seen } = newPush(topic, () => ConsumeResult.SUCCESS);
+    await withProducer(topic, p => withSimple(topic, `${topic}-simple`, c => opened(consumer, async () => {
+      await new Promise(resolve => setTimeout(resolve, Number(env.STRATA_IDLE_SECONDS || 5) * 1000));
+      await p.send(message(topic, 'idle', 'x'));
+      await seen.next();
+      const [view] = await receive(c, 1, invisible);
+      await c.ack(view);
+    })));
+  },
+};
+
 async function main() {
   const wanted = (env.STRATA_CASES || '').split(',').filter(Boolean);
   let failed = false;
-  for (const [name, body] of Object.entries(cases)) {
+  for (const [name, body] of Object.entries({ ...cases, ...(wanted.length ? onRequest : {}) })) {
     if (wanted.length && !wanted.includes(name)) continue;
     const started = Date.now();
     try {

@@ -354,17 +354,28 @@ def shutdown(s):
         expect(took <= bound, f"shutdown of the {name} took {took:.1f} s, bound {bound} s")
 
 
+def idle(s):
+    """Leaves one client of each kind alone for STRATA_IDLE_SECONDS and expects all of them to work afterwards."""
+    push, seen = s.push(lambda m: ConsumeResult.SUCCESS)
+    with s.producer() as p, s.simple(group=f"{s.group}-simple") as c, push:
+        time.sleep(int(os.environ.get("STRATA_IDLE_SECONDS", "5")))
+        p.send(s.message("idle", b"x"))
+        next_of(seen)
+        c.ack(receive(c, 1, INVISIBLE)[0])
+
+
 CASES = [("send-sync", send_sync), ("send-async", send_async), ("largest-body", largest_body),
          ("simple-receive-ack", simple_receive_ack), ("simple-change-invisible", simple_change_invisible),
          ("simple-expiry-redelivery", simple_expiry_redelivery), ("push-success", push_success),
          ("push-retry", push_retry), ("push-dead-letter", push_dead_letter), ("filter-tag", filter_tag),
          ("unknown-topic", unknown_topic), ("empty-poll", empty_poll), ("shutdown", shutdown)]
+ON_REQUEST = [("idle", idle)]  # run only if STRATA_CASES names them
 
 
 def main():
     wanted = [c for c in os.environ.get("STRATA_CASES", "").split(",") if c]
     failed = False
-    for name, case in CASES:
+    for name, case in CASES + (ON_REQUEST if wanted else []):
         if wanted and name not in wanted:
             continue
         started = time.monotonic()

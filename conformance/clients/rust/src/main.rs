@@ -72,7 +72,10 @@ fn client_option() -> ClientOption {
 impl Scope {
     fn new(name: &str) -> Self {
         Scope {
-            topic: format!("{}-{name}", env::var("STRATA_TOPIC_PREFIX").expect("STRATA_TOPIC_PREFIX")),
+            topic: format!(
+                "{}-{name}",
+                env::var("STRATA_TOPIC_PREFIX").expect("STRATA_TOPIC_PREFIX")
+            ),
             run: env::var("STRATA_RUN").expect("STRATA_RUN"),
             poll: seconds("STRATA_POLL_SECONDS"),
         }
@@ -127,9 +130,22 @@ impl Scope {
     }
 
     /// Polls once, keeps the messages of this run and acknowledges the others.
-    async fn receive_once(&self, c: &SimpleConsumer, filter: &str, invisible: Duration) -> Result<Vec<MessageView>, Box<dyn Error>> {
+    async fn receive_once(
+        &self,
+        c: &SimpleConsumer,
+        filter: &str,
+        invisible: Duration,
+    ) -> Result<Vec<MessageView>, Box<dyn Error>> {
         let mut mine = vec![];
-        for v in c.receive_with(&self.topic, &FilterExpression::new(FilterType::Tag, filter), 16, invisible).await? {
+        for v in c
+            .receive_with(
+                &self.topic,
+                &FilterExpression::new(FilterType::Tag, filter),
+                16,
+                invisible,
+            )
+            .await?
+        {
             if v.properties().get("run") == Some(&self.run) {
                 mine.push(v);
             } else {
@@ -139,7 +155,13 @@ impl Scope {
         Ok(mine)
     }
 
-    async fn receive(&self, c: &SimpleConsumer, n: usize, filter: &str, invisible: Duration) -> Result<Vec<MessageView>, Box<dyn Error>> {
+    async fn receive(
+        &self,
+        c: &SimpleConsumer,
+        n: usize,
+        filter: &str,
+        invisible: Duration,
+    ) -> Result<Vec<MessageView>, Box<dyn Error>> {
         let started = Instant::now();
         let mut mine = vec![];
         while mine.len() < n {
@@ -155,7 +177,9 @@ impl Scope {
         let started = Instant::now();
         while started.elapsed() < d {
             let again = self.receive_once(c, filter, INVISIBLE).await?;
-            expect(again.is_empty(), || format!("message {} came again", again[0].message_id()))?;
+            expect(again.is_empty(), || {
+                format!("message {} came again", again[0].message_id())
+            })?;
         }
         Ok(())
     }
@@ -165,8 +189,12 @@ impl Scope {
         let views = self.receive(&c, 1, "*", Duration::from_secs(30)).await?;
         c.ack(&views[0]).await?;
         c.shutdown().await?;
-        expect(views[0].message_id() == id, || format!("sent {id}, received {}", views[0].message_id()))?;
-        expect(views[0].delivery_attempt() == 1, || format!("first delivery has attempt {}", views[0].delivery_attempt()))?;
+        expect(views[0].message_id() == id, || {
+            format!("sent {id}, received {}", views[0].message_id())
+        })?;
+        expect(views[0].delivery_attempt() == 1, || {
+            format!("first delivery has attempt {}", views[0].delivery_attempt())
+        })?;
         same(sent, &views[0])
     }
 }
@@ -184,11 +212,29 @@ async fn send_with(p: &Producer, d: &Draft) -> Result<String, Box<dyn Error>> {
 }
 
 fn same(sent: &Draft, got: &MessageView) -> Outcome {
-    expect(got.topic() == sent.topic, || format!("topic: sent {}, received {}", sent.topic, got.topic()))?;
-    expect(got.body() == sent.body, || format!("body: sent {} bytes, received {} other ones", sent.body.len(), got.body().len()))?;
-    expect(got.tag().unwrap_or("") == sent.tag.as_deref().unwrap_or(""), || format!("tag: sent {:?}, received {:?}", sent.tag, got.tag()))?;
-    expect(got.keys() == sent.keys, || format!("keys: sent {:?}, received {:?}", sent.keys, got.keys()))?;
-    expect(*got.properties() == sent.properties, || format!("properties: sent {:?}, received {:?}", sent.properties, got.properties()))
+    expect(got.topic() == sent.topic, || {
+        format!("topic: sent {}, received {}", sent.topic, got.topic())
+    })?;
+    expect(got.body() == sent.body, || {
+        format!(
+            "body: sent {} bytes, received {} other ones",
+            sent.body.len(),
+            got.body().len()
+        )
+    })?;
+    expect(got.tag().unwrap_or("") == sent.tag.as_deref().unwrap_or(""), || {
+        format!("tag: sent {:?}, received {:?}", sent.tag, got.tag())
+    })?;
+    expect(got.keys() == sent.keys, || {
+        format!("keys: sent {:?}, received {:?}", sent.keys, got.keys())
+    })?;
+    expect(*got.properties() == sent.properties, || {
+        format!(
+            "properties: sent {:?}, received {:?}",
+            sent.properties,
+            got.properties()
+        )
+    })
 }
 
 fn ids(views: &[MessageView]) -> Vec<String> {
@@ -233,9 +279,10 @@ async fn largest_body(s: Scope) -> Outcome {
     let p = s.producer().await?;
     match send_with(&p, &s.draft("too large", vec![0; PERMITTED + 1])).await {
         Ok(_) => return fail("a body of 4 MiB + 1 was sent".into()),
-        Err(e) => expect(e.to_string().contains("MessageBodyTooLarge") || e.to_string().contains("MESSAGE_BODY_TOO_LARGE"), || {
-            format!("a body of 4 MiB + 1: {e}")
-        })?,
+        Err(e) => expect(
+            e.to_string().contains("MessageBodyTooLarge") || e.to_string().contains("MESSAGE_BODY_TOO_LARGE"),
+            || format!("a body of 4 MiB + 1: {e}"),
+        )?,
     }
     let d = s.draft("largest", (0..LARGEST).map(|i| (i * 31 >> 3) as u8).collect());
     let id = send_with(&p, &d).await?;
@@ -253,7 +300,9 @@ async fn simple_receive_ack(s: Scope) -> Outcome {
     p.shutdown().await?;
     let c = s.simple().await?;
     let views = s.receive(&c, sent.len(), "*", INVISIBLE).await?;
-    expect(ids(&views) == sent, || format!("sent {sent:?}, received {:?}", ids(&views)))?;
+    expect(ids(&views) == sent, || {
+        format!("sent {sent:?}, received {:?}", ids(&views))
+    })?;
     for v in &views {
         c.ack(v).await?;
     }
@@ -267,12 +316,20 @@ async fn simple_expiry_redelivery(s: Scope) -> Outcome {
     let c = s.simple().await?;
     let first = s.receive(&c, 1, "*", INVISIBLE).await?;
     let since = Instant::now();
-    expect(first[0].delivery_attempt() == 1, || format!("first delivery has attempt {}", first[0].delivery_attempt()))?;
+    expect(first[0].delivery_attempt() == 1, || {
+        format!("first delivery has attempt {}", first[0].delivery_attempt())
+    })?;
     let second = s.receive(&c, 1, "*", Duration::from_secs(30)).await?;
     let waited = since.elapsed();
-    expect(second[0].message_id() == id, || format!("{} came instead of {id}", second[0].message_id()))?;
-    expect(second[0].delivery_attempt() == 2, || format!("redelivery has attempt {}, want 2", second[0].delivery_attempt()))?;
-    expect(waited >= INVISIBLE - Duration::from_secs(2), || format!("redelivery after {waited:?}, invisible for {INVISIBLE:?}"))?;
+    expect(second[0].message_id() == id, || {
+        format!("{} came instead of {id}", second[0].message_id())
+    })?;
+    expect(second[0].delivery_attempt() == 2, || {
+        format!("redelivery has attempt {}, want 2", second[0].delivery_attempt())
+    })?;
+    expect(waited >= INVISIBLE - Duration::from_secs(2), || {
+        format!("redelivery after {waited:?}, invisible for {INVISIBLE:?}")
+    })?;
     c.ack(&second[0]).await?;
     c.shutdown().await?;
     Ok(())
@@ -294,7 +351,9 @@ async fn filter_tag(s: Scope) -> Outcome {
     let filter = "订单 || pay";
     let c = s.simple().await?;
     let views = s.receive(&c, want.len(), filter, Duration::from_secs(30)).await?;
-    expect(ids(&views) == want, || format!("want {want:?}, received {:?}", ids(&views)))?;
+    expect(ids(&views) == want, || {
+        format!("want {want:?}, received {:?}", ids(&views))
+    })?;
     for v in &views {
         c.ack(v).await?;
     }
@@ -313,7 +372,9 @@ async fn unknown_topic(s: Scope) -> Outcome {
     };
     p.shutdown().await?;
     eprintln!("unknown-topic: the client says: {e}");
-    expect(e.contains("TOPIC_NOT_FOUND") || e.contains("40402"), || format!("want TOPIC_NOT_FOUND, got {e}"))
+    expect(e.contains("TOPIC_NOT_FOUND") || e.contains("40402"), || {
+        format!("want TOPIC_NOT_FOUND, got {e}")
+    })
 }
 
 /// The deadline of a receive of this client is its long poll exactly: the server has to answer a little before.
@@ -324,7 +385,9 @@ async fn empty_poll(s: Scope) -> Outcome {
         let views = s.receive_once(&c, "*", INVISIBLE).await?;
         let waited = started.elapsed();
         expect(views.is_empty(), || format!("{} messages", views.len()))?;
-        expect(waited >= s.poll * 2 / 3 && waited <= s.poll + REQUEST_TIMEOUT, || format!("an empty poll of {:?} took {waited:?}", s.poll))?;
+        expect(waited >= s.poll * 2 / 3 && waited <= s.poll + REQUEST_TIMEOUT, || {
+            format!("an empty poll of {:?} took {waited:?}", s.poll)
+        })?;
     }
     c.shutdown().await?;
     Ok(())
@@ -339,7 +402,22 @@ async fn shutdown(s: Scope) -> Outcome {
     let started = Instant::now();
     p.shutdown().await?;
     c.shutdown().await?;
-    expect(started.elapsed() <= Duration::from_secs(5), || format!("shutdown took {:?}", started.elapsed()))
+    expect(started.elapsed() <= Duration::from_secs(5), || {
+        format!("shutdown took {:?}", started.elapsed())
+    })
+}
+
+/// Leaves a producer and a consumer alone for STRATA_IDLE_SECONDS and expects both to work afterwards.
+async fn idle(s: Scope) -> Outcome {
+    let p = s.producer().await?;
+    let c = s.simple().await?;
+    tokio::time::sleep(seconds("STRATA_IDLE_SECONDS")).await;
+    send_with(&p, &s.draft("idle", b"x".to_vec())).await?;
+    let views = s.receive(&c, 1, "*", INVISIBLE).await?;
+    c.ack(&views[0]).await?;
+    p.shutdown().await?;
+    c.shutdown().await?;
+    Ok(())
 }
 
 /// The client's TLS never connects to a server with a certificate of its own. The case tries, so that the skip ends
@@ -369,7 +447,7 @@ async fn report(name: &str, case: impl Future<Output = Outcome>) -> bool {
 #[tokio::main]
 async fn main() {
     const NO_PUSH: &str = "this client has no push consumer";
-    const CASES: [&str; 13] = [
+    const CASES: [&str; 14] = [
         "send-sync",
         "send-async",
         "largest-body",
@@ -383,12 +461,13 @@ async fn main() {
         "unknown-topic",
         "empty-poll",
         "shutdown",
+        "idle", // runs only if STRATA_CASES names it
     ];
     let filter = env::var("STRATA_CASES").unwrap_or_default();
     let wanted: Vec<&str> = filter.split(',').filter(|c| !c.is_empty()).collect();
     let mut ok = true;
     for name in CASES {
-        if !wanted.is_empty() && !wanted.contains(&name) {
+        if wanted.is_empty() && name == "idle" || !wanted.is_empty() && !wanted.contains(&name) {
             continue;
         }
         if tls() {
@@ -412,6 +491,7 @@ async fn main() {
             "unknown-topic" => report(name, unknown_topic(s)).await,
             "empty-poll" => report(name, empty_poll(s)).await,
             "shutdown" => report(name, shutdown(s)).await,
+            "idle" => report(name, idle(s)).await,
             "simple-change-invisible" => {
                 println!("SKIP {name}: this client has no call that changes the invisible time");
                 true
