@@ -26,7 +26,7 @@ type PullRequest struct {
 
 // Pulled is the answer to a pull.
 type Pulled struct {
-	Messages []message.Stored // that match, in order; their bytes are the caller's
+	Messages []message.Located // that match, in order; their bytes are the caller's
 	Next     message.Offset   // where the next pull goes on
 }
 
@@ -47,7 +47,7 @@ func (p *Proxy) Pull(ctx context.Context, req *PullRequest) (Pulled, error) {
 		}
 		for _, m := range batch.Messages {
 			out.Next = m.Offset + 1
-			if req.Filter.All() || req.Filter.MatchTag(storedTag(m.Bytes)) {
+			if req.Filter.All() || req.Filter.MatchTag(storedTag(m.Stored)) {
 				out.Messages = append(out.Messages, m)
 			}
 			if len(out.Messages) == limit {
