@@ -43,7 +43,7 @@ type Shard struct {
 }
 
 // EncodeRecord encodes a [Cluster], [Shard], [Topic] or [Group] as JSON.
-func EncodeRecord[T Cluster | Shard | Topic | Group](r T) ([]byte, error) {
+func EncodeRecord[T Record](r T) ([]byte, error) {
 	data, err := json.Marshal(r)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -53,7 +53,7 @@ func EncodeRecord[T Cluster | Shard | Topic | Group](r T) ([]byte, error) {
 
 // DecodeRecord decodes what [EncodeRecord] made. Fields it does not know are an error: a newer
 // version's record must not be written back without them. It fails with [ErrDamaged].
-func DecodeRecord[T Cluster | Shard | Topic | Group](data []byte) (T, error) {
+func DecodeRecord[T Record](data []byte) (T, error) {
 	var r T
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()

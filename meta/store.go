@@ -78,7 +78,7 @@ type Store interface {
 	Delete(ctx context.Context, bucket Bucket, key string, revision uint64) error
 
 	// Watch sends every value of a listable bucket, then [EventSynced], then changes. Intermediate
-	// values of a key may be skipped. The channel closes when ctx ends, when the store closes, or
+	// values of a key may be skipped, and a deletion may be sent of a key that was never seen. The channel closes when ctx ends, when the store closes, or
 	// when the watch is lost; the watcher then reads again what it needs.
 	Watch(ctx context.Context, bucket Bucket) (<-chan Event, error)
 

@@ -174,6 +174,9 @@ func (s *Store) Keys(ctx context.Context, b meta.Bucket) ([]string, error) {
 	return nil, fmt.Errorf("%w: list of bucket %s ended early", meta.ErrUnavailable, b)
 }
 
+// Conn returns the connection below, for soft state that is sent and not stored. It ends with the store.
+func (s *Store) Conn() *natsgo.Conn { return s.conn }
+
 // Close implements [meta.Store]. It stops the embedded server.
 func (s *Store) Close() error {
 	s.closing.Do(func() {

@@ -18,32 +18,41 @@ func (s *Store) Watch(ctx context.Context, b meta.Bucket) (<-chan meta.Event, er
 	if err := s.checkOpen(ctx); err != nil {
 		return nil, err
 	}
-	// Close waits for the watches that have begun, so none may begin behind its back.
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mu.closed {
+	if !s.beginWatch() {
 		return nil, fmt.Errorf("%w: closed", meta.ErrUnavailable)
 	}
 	w, err := s.buckets[b].kv.WatchAll(ctx)
 	if err != nil {
+		s.watches.Done()
 		return nil, fmt.Errorf("%w: watch bucket %s: %w", meta.ErrUnavailable, b, err)
 	}
 	events := make(chan meta.Event)
-	s.watches.Go(func() {
+	go func() {
+		defer s.watches.Done()
 		defer close(events)
 		s.feed(ctx, w, events)
-		// The library's callback may be waiting to hand over one more entry; it holds the
-		// subscription until somebody takes it.
-		if err := w.Stop(); err == nil {
-			for range w.Updates() { //nolint:revive // the entries are dropped on purpose
-			}
+		// The library's callback may be waiting to hand over one more entry, and the channel closes only
+		// behind it. That the subscription is gone already, with ctx, is as good.
+		_ = w.Stop()
+		for e := range w.Updates() {
+			_ = e
 		}
-	})
+	}()
 	return events, nil
 }
 
+// beginWatch counts a watch that Close has to wait for, unless the store is closed.
+func (s *Store) beginWatch() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed {
+		return false
+	}
+	s.watches.Add(1)
+	return true
+}
+
 func (s *Store) feed(ctx context.Context, w jetstream.KeyWatcher, events chan<- meta.Event) {
-	synced := false
 	for {
 		var e meta.Event
 		select {
@@ -56,12 +65,6 @@ func (s *Store) feed(ctx context.Context, w jetstream.KeyWatcher, events chan<- 
 			return
 		case <-s.closed:
 			return
-		}
-		if e.Type == meta.EventSynced {
-			synced = true
-		}
-		if e.Type == meta.EventDelete && !synced {
-			continue // a marker from before the watch
 		}
 		select {
 		case events <- e:

@@ -13,6 +13,8 @@ var (
 	ErrFenced = errors.New("log is fenced after a failed write")
 	// ErrOverloaded refuses a request because too many bytes wait; nothing was appended.
 	ErrOverloaded = errors.New("log has too much to write")
+	// ErrFull refuses a request because the disk has no room for it; nothing was appended. It ends when there is room.
+	ErrFull = errors.New("disk is full")
 	// ErrTooLarge refuses a batch above [MaxBatch]; nothing was appended.
 	ErrTooLarge = errors.New("batch is larger than an atomic step may be")
 	// ErrClosed refuses a request because the log stops; nothing was appended.

@@ -114,7 +114,9 @@ func decodeFrameHeader(src []byte) (frameHeader, error) {
 }
 
 // end is where the next frame begins.
-func (h *frameHeader) end() message.Position { return h.position + message.Position(pages(int64(h.length))) }
+func (h *frameHeader) end() message.Position {
+	return h.position + message.Position(pages(int64(h.length)))
+}
 
 // decodeFrame decodes and checks the whole frame at the head of src. The records alias src. It
 // fails with message.ErrCorrupt.

@@ -40,7 +40,8 @@ type Options struct {
 	Shard message.ShardID
 
 	// Create permits an empty folder to become a new log that begins at Base. Without it an empty
-	// folder is ErrNotFound: a log that is gone must not be taken for one that never was.
+	// folder is ErrNotFound: a log that is gone must not be taken for one that never was. A caller
+	// remembers durably that a first Open has returned, and does not set it from then on.
 	Create bool
 	Base   message.Position // a multiple of 4 KiB
 
@@ -63,12 +64,12 @@ type Options struct {
 // Events are the moments that logs, metrics and tests listen to. Nil functions are skipped. They
 // are called from the goroutine where it happens and must return soon.
 type Events struct {
-	Recovered func(Recovery)                             // Open has made the log good
-	Rolled    func(SegmentInfo)                          // a segment became the active one
+	Recovered func(Recovery)                                    // Open has made the log good
+	Rolled    func(SegmentInfo)                                 // a segment became the active one
 	Committed func(frameBytes, records int, sync time.Duration) // a frame is durable; sync is what the fdatasync took
-	FillWait  func(waited time.Duration)                 // the committer caught up with the filler
-	Fenced    func(error)                                // the log's disk failed; it serves nothing new
-	Time      func(trust clock.Trust, storeTime int64)   // the way in which store time follows the wall clock changed
+	FillWait  func(waited time.Duration)                        // the committer caught up with the filler
+	Fenced    func(error)                                       // the log's disk failed; it serves nothing new
+	Time      func(trust clock.Trust, storeTime int64)          // the way in which store time follows the wall clock changed
 }
 
 // Recovery says what Open found and did.
@@ -137,8 +138,8 @@ type Batch interface {
 type Request struct {
 	Batch Batch
 	Ack   AckMode
-	// Done is called exactly once if Submit returned nil, from a goroutine of the log that commits
-	// nothing meanwhile. An error means "unknown until recovery".
+	// Done is called exactly once if Submit returned nil, from a goroutine that the log waits for: it
+	// must not block. An error means "unknown until recovery".
 	Done func(err error)
 
 	size int64 // of Batch, as Submit asked
@@ -148,7 +149,9 @@ type Request struct {
 type Frame struct {
 	Position  message.Position // of the frame; its first record lies at FirstRecord
 	End       message.Position // where the next frame begins
+	Segment   message.Position // base of the segment that it lies in
 	Epoch     message.Epoch
+	CRC       uint32 // of the whole frame: with Epoch and End it names a history
 	Count     int    // of records
 	Records   []byte // records back to back
 	StoreTime int64  // the greatest of its records, in milliseconds

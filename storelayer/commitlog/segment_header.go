@@ -18,19 +18,21 @@ const (
 // A segmentHeader begins a segment file and takes its first 4 KiB; it is synced before the first
 // frame is written. The file's identity is the id in it, not its name.
 //
-//	0       4         6       8            16     24        32         36         40       44       48
-//	┌───────┬─────────┬───────┬────────────┬──────┬─────────┬──────────┬──────────┬────────┬────────┐
-//	│ magic │ version │ shard │ segment id │ base │ created │ prev crc │ reserved │ zero   │ crc32c │
-//	└───────┴─────────┴───────┴────────────┴──────┴─────────┴──────────┴──────────┴────────┴────────┘
+//	0       4         6       8            16     24        32         36       44       48
+//	┌───────┬─────────┬───────┬────────────┬──────┬─────────┬──────────┬────────┬────────┐
+//	│ magic │ version │ shard │ segment id │ base │ created │ prev crc │ length │ crc32c │
+//	└───────┴─────────┴───────┴────────────┴──────┴─────────┴──────────┴────────┴────────┘
 //
 // Base is the position of the first frame, at file offset 4096; created is in milliseconds; prev is
-// the checksum of the last frame of the segment before. The rest of the page is zeros.
+// the checksum of the last frame of the segment before; length is the file's, in bytes, so that a
+// file that was cut short is recognised. The rest of the page is zeros.
 type segmentHeader struct {
 	shard   message.ShardID
 	id      message.SegmentID
 	base    message.Position
 	created int64
 	prevCRC uint32
+	length  int64
 }
 
 // page returns the header as a whole page.
@@ -44,6 +46,7 @@ func (h *segmentHeader) page() []byte {
 	le.PutUint64(dst[16:], uint64(h.base))
 	le.PutUint64(dst[24:], uint64(h.created))
 	le.PutUint32(dst[32:], h.prevCRC)
+	le.PutUint64(dst[36:], uint64(h.length))
 	le.PutUint32(dst[44:], crc32.Checksum(dst[:44], castagnoli))
 	return dst
 }
@@ -69,9 +72,10 @@ func decodeSegmentHeader(src []byte) (segmentHeader, error) {
 		base:    message.Position(le.Uint64(src[16:])),
 		created: int64(le.Uint64(src[24:])),
 		prevCRC: le.Uint32(src[32:]),
+		length:  int64(le.Uint64(src[36:])),
 	}
-	if h.base%pageSize != 0 {
-		return segmentHeader{}, fmt.Errorf("%w: segment base %d", message.ErrCorrupt, uint64(h.base))
+	if h.base%pageSize != 0 || h.length%pageSize != 0 || h.length < pageSize {
+		return segmentHeader{}, fmt.Errorf("%w: segment header out of bounds: %+v", message.ErrCorrupt, h)
 	}
 	return h, nil
 }

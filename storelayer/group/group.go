@@ -1,137 +1,203 @@
 package group
 
 import (
-	"io"
+	"bytes"
+	"cmp"
+	"maps"
+	"math"
+	"slices"
 
 	"github.com/stratamq/stratamq/message"
-	"github.com/stratamq/stratamq/storelayer"
 )
 
-// Group is the progress of one (group name, generation) on one shard. It is not safe for concurrent use.
-type Group struct{}
+const (
+	// MaxLease is how many messages one lease takes at most.
+	MaxLease = 1024
+	// MaxDeliveries is how many unsettled deliveries a group has in one queue; beyond it only retries are leased.
+	// It bounds the memory of a group whose consumers never settle: about 100 bytes for each.
+	MaxDeliveries = 1 << 20
+
+	maxAttempt  = math.MaxUint16
+	scanLimit   = 4096 // offsets that one lease looks at
+	namesLimit  = 1024 // client names that are kept before the unused ones are looked for
+	examineSpan = 4096 // due deliveries that one call of Exhausted looks at, per queue
+)
+
+// Group is the progress of one (group name, generation) on one shard. It is not safe for concurrent use: the caller
+// holds a lock, and appends the records of a decision to the log before the next decision.
+type Group struct {
+	key    Key
+	queues map[message.Queue]*progress
+
+	names      clientNames
+	namesLimit int
+
+	steps  uint64
+	flying []flight // records on their way to the watermark, in log order
+
+	// Reused by decisions and Apply.
+	lease      leaseView
+	settlement settleView
+	visibility visibilityView
+	offsets    []message.Offset
+}
+
+// flight is a record on its way to the watermark.
+type flight struct {
+	step     uint64
+	queue    message.Queue
+	rec      message.Record
+	overlaid bool // it holds its offsets in the overlay
+}
 
 // New returns a group that has read nothing.
-func New(key Key) *Group { panic("skeleton") }
+func New(key Key) *Group {
+	return &Group{key: key, queues: make(map[message.Queue]*progress), names: newClientNames(), namesLimit: namesLimit}
+}
 
 // Key returns the group's name and generation.
-func (g *Group) Key() Key { panic("skeleton") }
+func (g *Group) Key() Key { return g.key }
 
 // Knows reports whether the group has begun to read a queue, so that [LeaseInput.Start] does not matter.
-func (g *Group) Knows(q message.Queue) bool { panic("skeleton") }
-
-// Lease chooses messages of a queue.
-func (g *Group) Lease(m Moment, in *LeaseInput) Decision { panic("skeleton") }
-
-// HasReady reports whether a lease in the queue, whose end is next, may find something now.
-func (g *Group) HasReady(m Moment, q message.Queue, next message.Offset) bool { panic("skeleton") }
-
-// NextDue returns the earliest instant, in Unix milliseconds, at which a lease of some queue ends; false if there is none.
-func (g *Group) NextDue(m Moment) (int64, bool) { panic("skeleton") }
-
-// Settle settles messages by their handles.
-func (g *Group) Settle(m Moment, in Settled) Outcome { panic("skeleton") }
-
-// ChangeVisibility moves the end of the lease of a handle to a deadline.
-func (g *Group) ChangeVisibility(m Moment, h storelayer.Handle, deadline int64, uncounted bool) Outcome {
-	panic("skeleton")
+func (g *Group) Knows(q message.Queue) bool {
+	p := g.queues[q]
+	return p != nil && (p.liveStarted || p.resets > 0)
 }
 
-// Release ends leases at once as if they had not been: no attempt is counted. Dead handles are skipped.
-func (g *Group) Release(m Moment, handles []storelayer.Handle) Step { panic("skeleton") }
-
-// ClientGone ends the auto-renewed leases of a client at once.
-func (g *Group) ClientGone(m Moment, client string) Step { panic("skeleton") }
-
-// Exhausted returns at most limit messages past their last attempt.
-func (g *Group) Exhausted(m Moment, maxAttempts, limit int) []Exhausted { panic("skeleton") }
-
-// DeadLetterable reports whether a handle may still send its message to the dead-letter queue: nil, ErrInvalidHandle, and
-// done if it is settled already.
-func (g *Group) DeadLetterable(m Moment, h storelayer.Handle) (done bool, err error) {
-	panic("skeleton")
+// Queues returns the queues of the group, sorted by topic and number.
+func (g *Group) Queues() []message.Queue {
+	return slices.SortedFunc(maps.Keys(g.queues), compareQueues)
 }
 
-// DeadLetter settles the message of a handle; its copy goes to dead in the same frame.
-func (g *Group) DeadLetter(m Moment, h storelayer.Handle, dead message.Queue) Outcome {
-	panic("skeleton")
+func compareQueues(a, b message.Queue) int {
+	return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.ID, b.ID))
 }
 
-// DeadLetterExhausted settles a message that Exhausted has named; an empty step if it has been settled since.
-func (g *Group) DeadLetterExhausted(e Exhausted, dead message.Queue) Step { panic("skeleton") }
-
-// Commit sets the group's offset of a queue as a client that pulls does; an empty step if that would go back.
-func (g *Group) Commit(q message.Queue, offset message.Offset) Step { panic("skeleton") }
-
-// Committed returns the group's durable offset of a queue, and false if there is none.
-func (g *Group) Committed(q message.Queue) (message.Offset, bool) { panic("skeleton") }
-
-// Reset puts the group to an offset of a queue and ends its leases there. Lease is a number above all
-// that the group was given in this epoch.
-func (g *Group) Reset(m Moment, q message.Queue, offset message.Offset, lease uint64) Step {
-	panic("skeleton")
+// Committed returns the group's durable offset of a queue, below which everything is settled; false if it has none.
+func (g *Group) Committed(q message.Queue) (message.Offset, bool) {
+	p := g.queues[q]
+	if p == nil || !p.started {
+		return 0, false
+	}
+	return p.floor, true
 }
 
-// Queues returns the queues that the group knows, sorted.
-func (g *Group) Queues() []message.Queue { panic("skeleton") }
-
-// Counts returns the group's numbers in a queue [first, next).
+// Counts returns the group's numbers in a queue that holds [first, next), with the records on their way; false if it
+// has not begun to read the queue.
 func (g *Group) Counts(m Moment, q message.Queue, first, next message.Offset) (Counts, bool) {
-	panic("skeleton")
+	p := g.queues[q]
+	if p == nil || !p.started {
+		return Counts{}, false
+	}
+	c := Counts{Committed: p.floor, Settled: p.settled.count}
+	span := Run{First: max(p.liveFloor, first), End: max(p.liveFloor, first, next)}
+	c.Lag = int64(span.End-span.First) - p.settled.countIn(span)
+	count := func(o message.Offset, d delivery) {
+		if o >= span.First && o < span.End && g.end(m, d) > m.Now {
+			c.InFlight++
+		}
+	}
+	for o, r := range p.over {
+		if !r.settled {
+			count(o, r.delivery)
+		} else if o >= span.First && o < span.End && !p.isSettled(o) {
+			c.Lag--
+		}
+	}
+	for o, d := range p.deliveries {
+		if _, ok := p.over[o]; !ok {
+			count(o, d)
+		}
+	}
+	for _, o := range p.spent {
+		if d, st := p.look(o); st == leased && o >= span.First && g.end(m, d) <= m.Now {
+			c.Exhausted++
+		}
+	}
+	c.Ready = c.Lag - c.InFlight - c.Exhausted
+	return c, true
 }
 
-// Apply takes a record of this group that the watermark has passed. Records come in log order; one below the queue's
-// position is skipped. It takes Lease, Settle, Visibility, Commit, DeadLetter and TopicDelete records and fails with
-// message.ErrCorrupt.
-func (g *Group) Apply(rec message.Record, at message.Position) error { panic("skeleton") }
+// end returns the instant at which a lease ends.
+func (g *Group) end(m Moment, d delivery) int64 {
+	if !d.auto {
+		return d.deadline
+	}
+	if m.Horizon == nil {
+		return 0
+	}
+	return min(d.deadline, m.Horizon(g.names.names[d.client]))
+}
 
-// Abort undoes a step whose records were refused.
-func (g *Group) Abort(id uint64) { panic("skeleton") }
+// progress returns the state of a queue, made if need be.
+func (g *Group) progress(q message.Queue) *progress {
+	p := g.queues[q]
+	if p == nil {
+		p = newProgress(q)
+		g.queues[q] = p
+	}
+	return p
+}
 
-// AppendSnapshot appends the durable layer.
-func (g *Group) AppendSnapshot(dst []byte) []byte { panic("skeleton") }
+// client returns the number of a client's name; from time to time it forgets the names that no delivery has.
+func (g *Group) client(name []byte) clientRef {
+	if _, ok := g.names.refs[string(name)]; !ok && len(g.names.names) >= g.namesLimit {
+		old := g.names
+		g.names = newClientNames()
+		for _, p := range g.queues {
+			for o, d := range p.deliveries {
+				d.client = g.names.ref([]byte(old.names[d.client]))
+				p.deliveries[o] = d
+			}
+			for o, r := range p.over {
+				if !r.settled {
+					r.client = g.names.ref([]byte(old.names[r.client]))
+					p.over[o] = r
+				}
+			}
+		}
+		g.namesLimit = max(namesLimit, 2*len(g.names.names))
+	}
+	return g.names.ref(name)
+}
 
-// DecodeSnapshot decodes a group and returns the rest of src. It fails with message.ErrCorrupt.
-func DecodeSnapshot(src []byte) (*Group, []byte, error) { panic("skeleton") }
+// emit adds a record to a step and to those on their way.
+func (g *Group) emit(s *Step, q message.Queue, t message.RecordType, body []byte, overlaid bool) {
+	if s.ID == 0 {
+		g.steps++
+		s.ID = g.steps
+	}
+	rec := message.Record{Type: t, Topic: q.Topic, Body: body}
+	s.Records = append(s.Records, rec)
+	g.flying = append(g.flying, flight{step: s.ID, queue: q, rec: rec, overlaid: overlaid})
+}
 
-// Dump writes the durable layer as canonical text.
-func (g *Group) Dump(w io.Writer) error { panic("skeleton") }
+// landing returns the flight of a record that Apply was given: the first one, if the record is this leader's own.
+func (g *Group) landing(rec message.Record) (flight, bool) {
+	if len(g.flying) == 0 {
+		return flight{}, false
+	}
+	f := g.flying[0]
+	if f.rec.Type != rec.Type || f.rec.Topic != rec.Topic || !bytes.Equal(f.rec.Body, rec.Body) {
+		return flight{}, false
+	}
+	g.flying[0] = flight{}
+	g.flying = g.flying[1:]
+	return f, true
+}
 
-// Header reads whose a record is: for Lease, Settle, Visibility, Commit, DeadLetter, GroupCreate and GroupDelete.
-// The name aliases the record. It fails with message.ErrCorrupt.
-func Header(rec message.Record) (name []byte, generation uint32, err error) { panic("skeleton") }
-
-// MaxAutoLease, MaxDeliveries
-const (
-	MaxAutoLease  = 3 * 60 * 60 * 1000 // milliseconds that an auto-renewed lease lasts at most
-	MaxDeliveries = 1 << 20            // unsettled deliveries of a group in a queue, at most
-)
-
-// Clients knows which clients of a shard live. It is safe for concurrent use.
-type Clients struct{}
-
-// NewClients returns the knowledge of a leader that began at start, in Unix milliseconds.
-func NewClients(start int64) *Clients { panic("skeleton") }
-
-// Report says that clients live.
-func (c *Clients) Report(now int64, clients []string) { panic("skeleton") }
-
-// Gone says that a client has ended.
-func (c *Clients) Gone(client string) { panic("skeleton") }
-
-// Horizon returns the instant at which the auto-renewed leases of a client end, if nobody reports it before.
-func (c *Clients) Horizon(client string) int64 { panic("skeleton") }
-
-// Sweep forgets clients that ended long ago.
-func (c *Clients) Sweep(now int64) { panic("skeleton") }
-
-// AppendRecord, EpochStart codec.
-func (r EpochStartRecord) AppendTo(dst []byte) []byte { panic("skeleton") }
-
-// DecodeEpochStart decodes the body of an EpochStart record.
-func DecodeEpochStart(body []byte) (EpochStartRecord, error) { panic("skeleton") }
-
-// AppendTo appends the body of a GroupCreate or GroupDelete record.
-func (r GroupRecord) AppendTo(dst []byte) []byte { panic("skeleton") }
-
-// DecodeGroup decodes the body of a GroupCreate or GroupDelete record.
-func DecodeGroup(body []byte) (GroupRecord, error) { panic("skeleton") }
+// Abort undoes a step whose records were refused and will never be in the log. It costs as much as its queues have
+// deliveries, so a caller asks for room in the log before it decides.
+func (g *Group) Abort(id uint64) {
+	touched := make(map[message.Queue]struct{})
+	g.flying = slices.DeleteFunc(g.flying, func(f flight) bool {
+		if f.step != id {
+			return false
+		}
+		touched[f.queue] = struct{}{}
+		return true
+	})
+	for q := range touched {
+		g.rebuild(g.progress(q))
+	}
+}

@@ -2,7 +2,6 @@ package group
 
 import (
 	"github.com/stratamq/stratamq/message"
-	"github.com/stratamq/stratamq/storelayer"
 )
 
 // Moment is what a decision may know of the world around its group.
@@ -19,10 +18,10 @@ type Moment struct {
 	End func(message.Queue) message.Offset
 }
 
-// Step is what a decision wants in the log.
+// Step is what a decision wants in the log, in one atomic step.
 type Step struct {
 	ID      uint64           // for Abort; 0 if there is nothing to append
-	Records []message.Record // append them in this order, in one atomic step; they are the caller's
+	Records []message.Record // in this order; the caller's, but their bodies must stay unchanged
 }
 
 // Empty reports whether there is nothing to append.
@@ -34,12 +33,12 @@ type LeaseInput struct {
 	Start       message.Offset            // where the group begins if it does not know the queue; see [Group.Knows]
 	First       message.Offset            // of the queue, in any tier: what lies below has expired
 	Next        message.Offset            // the queue's end
-	Max         int                       // messages
+	Max         int                       // messages, at most [MaxLease] are leased
 	MaxAttempts int                       // deliveries of a message before it is dead-lettered, 1 or more
 	Match       func(message.Offset) bool // nil takes all; a false answer settles the offset without a delivery
 	Deadline    int64                     // Unix milliseconds; ignored when Auto
 	Auto        bool                      // the lease lasts as long as its client lives, [MaxAutoLease] at most
-	Client      string                    // at most 255 bytes of it are kept
+	Client      string                    // its first 255 bytes are kept
 	Lease       uint64                    // number of the lease: above every number that the group was given in this epoch
 }
 
@@ -49,11 +48,6 @@ type Delivery struct {
 	Attempt uint16 // 1 for the first delivery
 }
 
-// Run is a half-open range of offsets.
-type Run struct {
-	First, End message.Offset
-}
-
 // Decision is the answer to a lease.
 type Decision struct {
 	Step
@@ -61,23 +55,24 @@ type Decision struct {
 	Deadline  int64            // of the leases, Unix milliseconds: what a handle carries
 	Filtered  []Run            // offsets that did not match; the step settles them
 	Expired   int64            // unsettled messages below First that the step gives up
-	Exhausted []message.Offset // have had their last attempt: dead-letter them. Each is named once; see [Group.Exhausted]
+	Exhausted []message.Offset // have had their last attempt: dead-letter them. Each is named here once; see [Group.Exhausted]
 	More      bool             // the scan stopped at its bound before it found Max messages: call again
 	Full      bool             // [MaxDeliveries] are unsettled: no new offset is leased
 }
 
-// Outcome is the answer to a decision about handles or offsets.
+// Outcome is the answer to a decision about handles.
 type Outcome struct {
 	Step
-	// Errs has nil or ErrInvalidHandle for each handle, in order. A nil error is true once Step is durable;
-	// with an empty Step it is true now.
+	// Errs has nil or ErrInvalidHandle for each handle, in order. Nil is true once Step is durable; with
+	// an empty Step it is true now.
 	Errs []error
 }
 
-// Settled asks for the settlement of leased messages: acked by the consumer, or found not to match after all.
-type Settled struct {
-	Handles []storelayer.Handle // of this group; those of one queue side by side make one record
-	Reason  Reason
+// DeadLetterOutcome is the answer to a decision to dead-letter one message.
+type DeadLetterOutcome struct {
+	Step
+	Copy bool  // append the message's copy in the frame of Step; otherwise the message has been settled before
+	Err  error // nil or ErrInvalidHandle
 }
 
 // Exhausted is a message past its last attempt.
@@ -93,6 +88,6 @@ type Counts struct {
 	Ready     int64          // messages that could be leased now
 	InFlight  int64          // messages under a lease that has not ended
 	Exhausted int64          // messages past their last attempt, not yet dead-lettered
-	Settled   int64          // settled messages above Committed
+	Settled   int64          // settled messages at or above Committed
 	Lag       int64          // messages that are not settled
 }

@@ -25,8 +25,14 @@ func (s *Shard) apply(f commitlog.Frame) {
 
 // applyFrame applies the records of a frame to the consumeQueue and, with groups, to the progress of groups.
 func (s *Shard) applyFrame(f commitlog.Frame, groups bool) error {
-	if err := s.enterSegment(f.Position); err != nil {
-		return err
+	mark := &frameMark{position: f.Position, end: f.End, epoch: f.Epoch, crc: f.CRC}
+	s.seen.Store(mark)
+	rolled := f.Segment != s.applying.segment
+	if rolled {
+		if err := s.table.Roll(f.Segment); err != nil {
+			return err
+		}
+		s.applying.segment = f.Segment
 	}
 	err := f.All(func(at message.Position, r message.Record, size int) error {
 		if r.Type == message.RecordMessage {
@@ -40,30 +46,12 @@ func (s *Shard) applyFrame(f commitlog.Frame, groups bool) error {
 	if err != nil {
 		return err
 	}
-	s.applying.last = frameMark{end: f.End, epoch: f.Epoch, crc: f.CRC}
-	mark := s.applying.last
-	s.mark.Store(&mark)
-	return nil
-}
-
-// enterSegment tells the table when the log has gone on in a new segment.
-func (s *Shard) enterSegment(at message.Position) error {
-	base := s.applying.segment
-	for _, seg := range s.log.Segments() {
-		if seg.Base > base && seg.Base <= at {
-			if err := s.table.Roll(seg.Base); err != nil {
-				return err
-			}
-			base = seg.Base
+	s.applied.Store(mark)
+	if rolled {
+		select {
+		case s.rolled <- struct{}{}:
+		default: // one is wanted already
 		}
-	}
-	if base == s.applying.segment {
-		return nil
-	}
-	s.applying.segment = base
-	select {
-	case s.snapshots <- base:
-	default: // one is wanted already
 	}
 	return nil
 }

@@ -177,30 +177,49 @@ func deadLetterCopy(stored []byte, topic string, dead message.Queue, attempt uin
 	if err != nil {
 		return message.Message{}, err
 	}
-	id, _ := message.Property(m.Properties, message.PropertyMessageID)
-	props := make([]byte, 0, len(m.Properties)+256)
-	for key, value := range message.EachProperty(m.Properties) {
-		switch string(key) {
-		case message.PropertyDeadLetterTopic, message.PropertyDeadLetterID,
-			message.PropertyRetryTopic, message.PropertyOriginMessageID, message.PropertyReconsumeTimes:
-		default:
-			props = message.AppendProperty(props, string(key), string(value))
-		}
+	props, err := deadLetterProperties(&m, attempt)
+	if err != nil {
+		return message.Message{}, err
 	}
-	props = message.AppendProperty(props, message.PropertyDeadLetterTopic, m.Topic)
-	props = message.AppendProperty(props, message.PropertyDeadLetterID, string(id))
-	props = message.AppendProperty(props, message.PropertyRetryTopic, m.Topic)
-	props = message.AppendProperty(props, message.PropertyOriginMessageID, string(id))
-	props = message.AppendProperty(props, message.PropertyReconsumeTimes, strconv.Itoa(int(attempt)))
+	plain := m.Properties
 	m.Topic, m.Queue, m.Properties = topic, dead, props
 	m.ReconsumeTimes = int32(attempt)
 	if err := m.Check(); err != nil {
 		// The properties have no room for the origin: better a message without it than none.
-		plain, _ := message.DecodeStored(stored)
-		m.Properties = plain.Properties
+		m.Properties = plain
 		if err := m.Check(); err != nil {
 			return message.Message{}, err
 		}
 	}
 	return m, nil
+}
+
+// deadLetterProperties are the producer's properties and where the message came from.
+func deadLetterProperties(m *message.Message, attempt uint16) ([]byte, error) {
+	id, _ := message.Property(m.Properties, message.PropertyMessageID)
+	props := make([]byte, 0, len(m.Properties)+256)
+	for key, value := range message.EachProperty(m.Properties) {
+		switch string(key) {
+		case message.PropertyDeadLetterTopic, message.PropertyDeadLetterID, message.PropertyRetryTopic,
+			message.PropertyOriginMessageID, message.PropertyReconsumeTimes:
+			continue
+		}
+		var err error
+		if props, err = message.AppendProperty(props, key, value); err != nil {
+			return nil, err
+		}
+	}
+	for _, origin := range []struct{ key, value string }{
+		{message.PropertyDeadLetterTopic, m.Topic},
+		{message.PropertyDeadLetterID, string(id)},
+		{message.PropertyRetryTopic, m.Topic},
+		{message.PropertyOriginMessageID, string(id)},
+		{message.PropertyReconsumeTimes, strconv.Itoa(int(attempt))},
+	} {
+		var err error
+		if props, err = message.AppendProperty(props, origin.key, origin.value); err != nil {
+			return nil, err
+		}
+	}
+	return props, nil
 }

@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/stratamq/stratamq/message"
@@ -29,7 +30,7 @@ func (s *Shard) Lease(ctx context.Context, req *storelayer.LeaseRequest) (storel
 	p.maxAttempts.Store(int64(req.MaxAttempts))
 	l := leasing{shard: s, progress: p, req: req, answer: &answer, room: req.MaxBytes}
 	for _, id := range req.Queues {
-		if err := l.queue(message.Queue{Topic: req.Topic, ID: id}); err != nil {
+		if err := l.queue(ctx, message.Queue{Topic: req.Topic, ID: id}); err != nil {
 			// What was leased before this queue failed is delivered; the error comes again.
 			if len(answer.Deliveries) > 0 {
 				break
@@ -53,13 +54,13 @@ type leasing struct {
 }
 
 // queue leases from one queue what still fits.
-func (l *leasing) queue(q message.Queue) error {
+func (l *leasing) queue(ctx context.Context, q message.Queue) error {
 	for range maxScans {
 		want := l.req.Max - len(l.answer.Deliveries)
 		if want <= 0 || l.room <= 0 {
 			return nil
 		}
-		d, deadline, number, err := l.decide(q, want)
+		d, deadline, number, err := l.decide(ctx, q, want)
 		if err != nil {
 			return err
 		}
@@ -80,7 +81,7 @@ func (l *leasing) queue(q message.Queue) error {
 
 // decide asks the group and appends what it decides. The records enter the log under the group's lock, so that
 // they stand there in the order of the decisions.
-func (l *leasing) decide(q message.Queue, want int) (d group.Decision, deadline int64, number uint64, err error) {
+func (l *leasing) decide(ctx context.Context, q message.Queue, want int) (d group.Decision, deadline int64, number uint64, err error) {
 	s, p := l.shard, l.progress
 	state, known := s.table.Queue(q)
 	if !known {
@@ -100,7 +101,7 @@ func (l *leasing) decide(q message.Queue, want int) (d group.Decision, deadline 
 		s.clients.Report(s.now(), []string{l.req.Client})
 	}
 	if !p.mu.Knows(q) {
-		if in.Start, err = s.startOffset(state, l.req.Start); err != nil {
+		if in.Start, err = s.startOffset(ctx, state, l.req.Start); err != nil {
 			return group.Decision{}, 0, 0, err
 		}
 	}
@@ -144,7 +145,7 @@ func (l *leasing) deliver(q message.Queue, leased []group.Delivery, deadline int
 		case err != nil:
 			return err
 		}
-		if !l.req.Filter.All() && !l.req.Filter.MatchTag(message.StoredProperty(stored, message.PropertyTag)) {
+		if !l.req.Filter.All() && !l.req.Filter.MatchTag(tagOf(stored)) {
 			mismatched = append(mismatched, h)
 			continue
 		}
@@ -247,7 +248,7 @@ func (s *Shard) Wait(ctx context.Context, req *storelayer.WaitRequest) error {
 }
 
 // startOffset says where a group begins in a queue that it has never read.
-func (s *Shard) startOffset(state queue.State, from storelayer.StartFrom) (message.Offset, error) {
+func (s *Shard) startOffset(ctx context.Context, state queue.State, from storelayer.StartFrom) (message.Offset, error) {
 	switch from.Policy {
 	case storelayer.StartFirst:
 		return state.First, nil
@@ -260,15 +261,11 @@ func (s *Shard) startOffset(state queue.State, from storelayer.StartFrom) (messa
 	if state.First == state.Next {
 		return state.First, nil
 	}
-	if state.First < state.FirstLocal {
-		// What the bucket holds is older than what is local; its age is what the oldest local message proves.
-		return s.startByLocalAge(state)
-	}
-	stored, err := s.storeTimeOf(state.Queue, state.First)
+	oldest, err := s.readAny(ctx, state.Queue, state.First)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("age of the oldest message of queue %s: %w", state.Queue, err)
 	}
-	if s.now()-stored < autoStartAge.Milliseconds() {
+	if s.now()-message.Stored(oldest).StoreTime() < autoStartAge.Milliseconds() {
 		return state.First, nil
 	}
 	return state.Next, nil
@@ -317,4 +314,10 @@ func (s *Shard) submit(step group.Step, moved []message.Message, answer func(err
 	}
 	b := &stateBatch{shard: s, records: step.Records, moved: moved}
 	return logError(s.log.Submit(&commitlog.Request{Batch: b, Done: answer}))
+}
+
+// tagOf returns the tag of a stored message, "" for none.
+func tagOf(stored message.Stored) string {
+	tag, _ := message.Property(stored.Properties(), message.PropertyTag)
+	return string(tag)
 }

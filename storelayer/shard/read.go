@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/stratamq/stratamq/message"
 	"github.com/stratamq/stratamq/storelayer"
@@ -109,11 +110,11 @@ func (s *Shard) offsetAt(state queue.State, t int64) (message.Offset, error) {
 		if err != nil {
 			return 0, err
 		}
-		return message.StoredStoreTime(stored), nil
+		return message.Stored(stored).StoreTime(), nil
 	})
 }
 
-// lookupBatch is how many positions a lookup asks for: more than wanted, since a hash may be shared.
+// lookupSlack is how many more positions a lookup asks for than it wants, since a hash may be shared.
 const lookupSlack = 16
 
 // Lookup implements [storelayer.Shard].
@@ -144,7 +145,7 @@ func (s *Shard) Lookup(ctx context.Context, req *storelayer.LookupRequest) ([]me
 		if err != nil {
 			return nil, fmt.Errorf("the message at %s: %w", at, err)
 		}
-		if r.Topic == req.Topic && message.HasIndexText(&m, req.Kind, req.Text) {
+		if r.Topic == req.Topic && hasIndexText(&m, req.Kind, req.Text) {
 			found = append(found, message.Located{Queue: message.Queue{Topic: r.Topic, ID: m.Queue.ID}, Offset: m.Offset, Stored: r.Body})
 		}
 	}
@@ -189,4 +190,19 @@ func (s *Shard) readAny(ctx context.Context, q message.Queue, offset message.Off
 		return nil, errNoBucket
 	}
 	return s.opts.Bucket.Read(ctx, q, offset)
+}
+
+// hasIndexText reports whether a message has the key or the id that was looked for: its hash may be another's.
+func hasIndexText(m *message.Message, kind message.IndexKind, text string) bool {
+	if kind == message.IndexByID {
+		id, _ := message.Property(m.Properties, message.PropertyMessageID)
+		return string(id) == text
+	}
+	keys, _ := message.Property(m.Properties, message.PropertyKeys)
+	for key := range strings.FieldsSeq(string(keys)) {
+		if key == text {
+			return true
+		}
+	}
+	return false
 }

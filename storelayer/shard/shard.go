@@ -124,24 +124,26 @@ type Shard struct {
 
 	// Owned by the apply goroutine, which is the caller of recovery before Run.
 	applying struct {
-		segment message.Position // base of the segment of the last frame
-		last    frameMark
-		numbers group.EpochStartRecord // the highest lease seen, for the next epoch start
-		hashes  []uint64
-		touched map[message.TopicID]int
+		segment   message.Position // base of the segment of the last frame
+		lastLease uint64           // the highest lease number recovered
+		hashes    []uint64
+		touched   map[message.TopicID]int
 	}
-	mark atomic.Pointer[frameMark] // of the last applied frame
+	seen    atomic.Pointer[frameMark] // the last frame that apply began
+	applied atomic.Pointer[frameMark] // the last frame that apply finished
 
-	snapshots chan message.Position // a roll wants a snapshot; capacity 1
-	runDone   chan struct{}
-	runOnce   sync.Once
+	rolled       chan struct{} // a segment became full; capacity 1
+	snapshotting sync.Mutex    // one snapshot at a time
+
+	filesMu sync.Mutex
+	files   map[message.Position]*queueFile
 }
 
-// frameMark names a frame by where it ends.
+// frameMark names a frame.
 type frameMark struct {
-	end   message.Position
-	epoch message.Epoch
-	crc   uint32
+	position, end message.Position
+	epoch         message.Epoch
+	crc           uint32
 }
 
 // progress is a group behind its lock.
@@ -169,8 +171,8 @@ func Open(ctx context.Context, opts Options) (*Shard, error) {
 		opts:      opts,
 		waiters:   newWaiters(),
 		disk:      newDiskMark(opts.FS, opts.Dir, opts.DiskMark, opts.Events.DiskLow),
-		snapshots: make(chan message.Position, 1),
-		runDone:   make(chan struct{}),
+		rolled:    make(chan struct{}, 1),
+		files:     make(map[message.Position]*queueFile),
 	}
 	s.dead = newDeadLetterer(s)
 	s.clients = group.NewClients(s.now())
@@ -203,7 +205,6 @@ func (s *Shard) Watermark() message.Position { return s.log.Watermark() }
 // Run commits and does the shard's other work until ctx ends, then writes what was admitted and leaves a
 // snapshot, so that the next start replays little. It returns an error if the log is fenced.
 func (s *Shard) Run(ctx context.Context) error {
-	defer s.runOnce.Do(func() { close(s.runDone) })
 	// The log outlives the others: what they have admitted is written before it stops.
 	work, stopWork := context.WithCancel(ctx)
 	defer stopWork()
@@ -296,6 +297,8 @@ func logError(err error) error {
 		return nil
 	case errors.Is(err, commitlog.ErrOverloaded):
 		return fmt.Errorf("%w: %w", storelayer.ErrOverloaded, err)
+	case errors.Is(err, commitlog.ErrFull):
+		return fmt.Errorf("%w: %w", storelayer.ErrDiskMark, err)
 	case errors.Is(err, commitlog.ErrClosed):
 		return fmt.Errorf("%w: %w", storelayer.ErrClosed, err)
 	case errors.Is(err, commitlog.ErrFenced):

@@ -31,7 +31,7 @@ type snapshot struct {
 	FrameCRC   uint32
 	Table      []byte   // of queue.Table
 	Groups     [][]byte // of group.Group, one each
-	Leases     []byte   // of group.Numbers
+	Deleted    []message.TopicID // ended here, sorted
 }
 
 const (
@@ -43,7 +43,7 @@ const (
 
 	partTable  = 1
 	partGroup  = 2
-	partLeases = 3
+	partDeleted = 3
 
 	snapshotPrefix = "snapshot-"
 )
@@ -62,7 +62,11 @@ func (s *snapshot) appendTo(dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, s.FrameCRC)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(2+len(s.Groups)))
 	dst = appendPart(dst, partTable, s.Table)
-	dst = appendPart(dst, partLeases, s.Leases)
+	deleted := make([]byte, 0, 8*len(s.Deleted))
+	for _, topic := range s.Deleted {
+		deleted = binary.LittleEndian.AppendUint64(deleted, uint64(topic))
+	}
+	dst = appendPart(dst, partDeleted, deleted)
 	for _, g := range s.Groups {
 		dst = appendPart(dst, partGroup, g)
 	}
@@ -110,8 +114,13 @@ func decodeSnapshot(src []byte) (*snapshot, error) {
 		switch kind {
 		case partTable:
 			s.Table = part
-		case partLeases:
-			s.Leases = part
+		case partDeleted:
+			for ; len(part) >= 8; part = part[8:] {
+				s.Deleted = append(s.Deleted, message.TopicID(binary.LittleEndian.Uint64(part)))
+			}
+			if len(part) != 0 {
+				return nil, fmt.Errorf("%w: %d odd bytes of deleted topics", message.ErrCorrupt, len(part))
+			}
 		case partGroup:
 			s.Groups = append(s.Groups, part)
 		default:
