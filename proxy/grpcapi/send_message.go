@@ -3,6 +3,7 @@ package grpcapi
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -65,7 +66,7 @@ func (s *Server) endSend(call *sendCall) {
 		call.data.Free()
 	}
 	s.inFlight.give(call.counted)
-	if cap(call.properties) > maxKeptProperties || cap(call.request.Messages) > maxBatch {
+	if cap(call.properties) > maxKeptProperties {
 		return
 	}
 	clear(call.messages) // they alias the request
@@ -82,7 +83,7 @@ func (s *Server) sendMessage(ctx context.Context, call *sendCall) ([]storelayer.
 		return nil, err
 	}
 	if err := call.request.Scan(call.data.ReadOnlyData()); err != nil {
-		return nil, refuse(pb.Code_BAD_REQUEST, "request is malformed")
+		return nil, scanRefusal(err)
 	}
 	topic, err := s.sendTopic(ctx, call.request.Messages)
 	if err != nil {
@@ -100,6 +101,18 @@ func (s *Server) sendMessage(ctx context.Context, call *sendCall) ([]storelayer.
 		return nil, err
 	}
 	return s.proxy.Send(ctx, topic, proxy.AnyQueue, call.messages)
+}
+
+// scanRefusal says why a request could not be scanned.
+func scanRefusal(err error) error {
+	switch {
+	case errors.Is(err, errTooManyMessages):
+		return refuse(pb.Code_BAD_REQUEST, "request has more than 1024 messages")
+	case errors.Is(err, errTooManyProperties):
+		return refuse(pb.Code_MESSAGE_PROPERTIES_TOO_LARGE, "more than 128 user properties, or more than 1024 keys")
+	default:
+		return refuse(pb.Code_BAD_REQUEST, "request is malformed")
+	}
 }
 
 // errOverloaded refuses a request that there was no room for.

@@ -12,7 +12,6 @@ import (
 
 // Bounds of a message.
 const (
-	maxProperties     = 128
 	maxPropertiesSize = 16 << 10 // bytes of property keys and values, tag and keys
 	maxMessageIDLen   = 256      // bytes
 	maxBornHostLen    = 256      // bytes
@@ -49,10 +48,8 @@ func (s *Server) checkBody(m *SendMessage) error {
 	}
 }
 
+// checkProperties checks the user's properties. The scan has bounded their number.
 func checkProperties(m *SendMessage) error {
-	if len(m.Properties) > maxProperties {
-		return refuse(pb.Code_MESSAGE_PROPERTIES_TOO_LARGE, "more than 128 user properties")
-	}
 	size := len(m.Tag)
 	for _, key := range m.Keys {
 		size += len(key)
