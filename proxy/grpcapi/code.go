@@ -54,7 +54,7 @@ var sentinelCodes = []struct {
 	{meta.ErrTooLarge, pb.Code_BAD_REQUEST},
 	{meta.ErrNotFound, pb.Code_NOT_FOUND},
 	{meta.ErrConflict, pb.Code_INTERNAL_SERVER_ERROR},
-	{meta.ErrUnavailable, pb.Code_INTERNAL_SERVER_ERROR},
+	{meta.ErrUnavailable, pb.Code_TOO_MANY_REQUESTS},
 	{meta.ErrUnknown, pb.Code_INTERNAL_SERVER_ERROR},
 	{meta.ErrDamaged, pb.Code_INTERNAL_SERVER_ERROR},
 	{context.DeadlineExceeded, pb.Code_PROXY_TIMEOUT},

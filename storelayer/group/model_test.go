@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"testing"
 
 	"github.com/stratamq/stratamq/message"
@@ -478,4 +477,3 @@ func (m *model) apply(rec message.Record) {
 	}
 }
 
-var _ = slices.Contains[[]int]

@@ -49,9 +49,3 @@ func searchBucket(dst []message.Position, bucket []byte, base message.Position, 
 	}
 	return dst
 }
-
-func (p *postings) empty() bool {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	return p.count == 0
-}

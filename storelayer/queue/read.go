@@ -103,8 +103,7 @@ func (t *Table) OffsetAt(q message.Queue, at int64, storeTime func(message.Entry
 	for low < high {
 		mid := low + (high-low)/2
 		e, err := t.Entry(q, mid)
-		var outside *storelayer.OffsetOutOfRangeError
-		if errors.Is(err, ErrNotLocal) || errors.As(err, &outside) {
+		if _, outside := errors.AsType[*storelayer.OffsetOutOfRangeError](err); outside || errors.Is(err, ErrNotLocal) {
 			// A trim or the retention passed by: search on in what is left.
 			s, ok := t.Queue(q)
 			if first := max(s.First, s.FirstLocal); ok && first > mid {

@@ -99,10 +99,7 @@ func (t *Table) Attach(f *SegmentFile) error {
 	case s.file != nil:
 		return fmt.Errorf("segment at %s is in a file already", f.base)
 	}
-	t.mu.RLock()
-	empty := s.index.empty()
-	t.mu.RUnlock()
-	if active && !empty {
+	if active && s.used {
 		return fmt.Errorf("segment at %s is not full", f.base)
 	}
 	// The file is set before any part points into it: a reader sees it behind the lock of its queue.

@@ -43,6 +43,7 @@ type segment struct {
 	base  message.Position
 	index *postings    // nil once in a file; under Table.mu
 	file  *SegmentFile // set before any part has no slabs
+	used  bool         // it has entries; written while it is active, by the goroutine that applies the log
 }
 
 // tail is the state of one queue: about 100 bytes if it has no local messages.
@@ -161,6 +162,7 @@ func (t *Table) Append(q message.Queue, offset message.Offset, e message.Entry, 
 	if err != nil || !added {
 		return err
 	}
+	t.active.used = true
 	for _, hash := range hashes {
 		t.active.index.add(hash, distance)
 	}

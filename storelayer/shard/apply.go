@@ -23,8 +23,9 @@ func (s *Shard) apply(f commitlog.Frame) {
 	}
 }
 
-// applyFrame applies the records of a frame to the consumeQueue and, with groups, to the progress of groups.
-func (s *Shard) applyFrame(f commitlog.Frame, groups bool) error {
+// applyFrame applies the records of a frame: messages to the consumeQueue, changes to whom they belong.
+// Recovery leaves out changes that the snapshot has.
+func (s *Shard) applyFrame(f commitlog.Frame, changes bool) error {
 	mark := &frameMark{position: f.Position, end: f.End, epoch: f.Epoch, crc: f.CRC}
 	s.seen.Store(mark)
 	rolled := f.Segment != s.applying.segment
@@ -35,13 +36,14 @@ func (s *Shard) applyFrame(f commitlog.Frame, groups bool) error {
 		s.applying.segment = f.Segment
 	}
 	err := f.All(func(at message.Position, r message.Record, size int) error {
-		if r.Type == message.RecordMessage {
+		switch {
+		case r.Type == message.RecordMessage:
 			return s.applyMessage(at, r, size)
-		}
-		if !groups {
+		case changes:
+			return s.applyChange(at, r)
+		default:
 			return nil
 		}
-		return s.applyChange(at, r)
 	})
 	if err != nil {
 		return err
@@ -154,7 +156,7 @@ func (s *Shard) applyTopicDelete(at message.Position, r message.Record) error {
 		all = append(all, p)
 	}
 	s.mu.Unlock()
-	s.table.DropTopic(r.Topic)
+	s.table.DropTopic(r.Topic, at)
 	for _, p := range all {
 		p.mu.Lock()
 		err := p.mu.Apply(r, at)

@@ -111,7 +111,8 @@ func (s *Shard) writeQueueFiles() error {
 		}
 		dir := path.Join(s.opts.Dir, queueDir)
 		err := writeFile(s.opts.FS, dir, seg.Base.String(), func(w io.Writer) error {
-			return s.table.WriteSegment(seg.Base, w)
+			_, err := s.table.WriteSegment(seg.Base, w)
+			return err
 		})
 		if err != nil {
 			return fmt.Errorf("queue file of segment %s: %w", seg.Base, err)

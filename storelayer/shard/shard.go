@@ -85,8 +85,8 @@ type Events struct {
 	Snapshot     func(start message.Position, bytes int, err error)
 	DeadLettered func(group string, q message.Queue, offset message.Offset)
 	DeadLetter   func(group string, q message.Queue, offset message.Offset, err error) // could not be moved; it is tried again
-	Expired      func(group string, q message.Queue, messages int64)                  // unsettled messages that retention passed
-	Stored       func(topic message.TopicID, messages int, bytes int)                 // in one frame, behind the watermark
+	Expired      func(group string, q message.Queue, messages int64)                   // unsettled messages that retention passed
+	Stored       func(topic message.TopicID, messages int, bytes int)                  // in one frame, behind the watermark
 	DiskLow      func(low bool, free int64)
 }
 
@@ -168,12 +168,12 @@ const (
 // [*commitlog.DamageError] if bytes that were durable are not what they were.
 func Open(ctx context.Context, opts Options) (*Shard, error) {
 	s := &Shard{
-		id:        opts.ID,
-		opts:      opts,
-		waiters:   newWaiters(),
-		disk:      newDiskMark(opts.FS, opts.Dir, opts.DiskMark, opts.Events.DiskLow),
-		rolled:    make(chan struct{}, 1),
-		files:     make(map[message.Position]*queueFile),
+		id:      opts.ID,
+		opts:    opts,
+		waiters: newWaiters(),
+		disk:    newDiskMark(opts.FS, opts.Dir, opts.DiskMark, opts.Events.DiskLow),
+		rolled:  make(chan struct{}, 1),
+		files:   make(map[message.Position]*queueFile),
 	}
 	s.dead = newDeadLetterer(s)
 	s.clients = group.NewClients(s.now())
