@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"slices"
 
 	"connectrpc.com/connect"
 
@@ -95,55 +94,29 @@ func (a *queryAnswer) end() error {
 	return a.stream.Send(&adminv1.QueryMessagesResponse{Truncated: a.truncated})
 }
 
-// queryIndex finds messages by key or id, in the hot index of every shard and in the bucket. A message
-// may be in both while its segment is sealed and not trimmed: it is shown once.
+// queryIndex finds messages by key or id in every tier, newest first.
 func (s *Service) queryIndex(ctx context.Context, t *meta.Topic, kind message.IndexKind, text string, answer *queryAnswer) error {
 	if text == "" {
 		return invalid("by: the text to look for is empty")
 	}
-	type found struct {
-		message.Located
-
-		cold bool
+	// One more than wanted tells whether the limit cut anything off.
+	found, err := s.proxy.Lookup(ctx, t, kind, text, answer.left+1)
+	if err != nil {
+		return err
 	}
-	var all []found
-	limit := answer.left + 1 // one more tells whether the limit cut anything off
-	seen := make(map[message.Queue]map[message.Offset]bool)
-	add := func(messages []message.Located, cold bool) {
-		for _, m := range messages {
-			if seen[m.Queue] == nil {
-				seen[m.Queue] = make(map[message.Offset]bool)
-			}
-			if !seen[m.Queue][m.Offset] {
-				seen[m.Queue][m.Offset] = true
-				all = append(all, found{m, cold})
-			}
+	firstLocal := make(map[message.QueueID]message.Offset)
+	for _, m := range found {
+		if _, known := firstLocal[m.Queue.ID]; known {
+			continue
 		}
-	}
-	for _, shard := range s.shards {
-		hot, err := shard.Lookup(ctx, &storelayer.LookupRequest{Topic: t.ID, Kind: kind, Text: text, Max: limit})
+		state, err := s.proxy.Queue(ctx, t, m.Queue.ID)
 		if err != nil {
 			return err
 		}
-		add(hot, false)
-		if s.history != nil {
-			cold, err := s.history.Lookup(ctx, shard.ID(), t.ID, kind, text, limit)
-			if err != nil {
-				return err
-			}
-			add(cold, true)
-		}
+		firstLocal[m.Queue.ID] = state.FirstLocal
 	}
-	slices.SortStableFunc(all, func(a, b found) int {
-		return int(min(max(message.Stored(b.Stored).StoreTime()-message.Stored(a.Stored).StoreTime(), -1), 1))
-	})
-	for _, f := range all {
-		more, err := answer.send([]message.Located{f.Located}, func(message.Located) bool { return f.cold })
-		if err != nil || !more {
-			return err
-		}
-	}
-	return nil
+	_, err = answer.send(found, func(m message.Located) bool { return m.Offset < firstLocal[m.Queue.ID] })
+	return err
 }
 
 // queryTime goes through the queues one after the other.
@@ -218,19 +191,18 @@ func (s *Service) queryQueue(ctx context.Context, t *meta.Topic, c cursor, until
 
 // queryPosition sends one message by its place.
 func (s *Service) queryPosition(ctx context.Context, t *meta.Topic, at *adminv1.QueuePosition, answer *queryAnswer) error {
-	queues, err := s.queuesOf(t, []uint32{at.GetQueue()})
+	id := message.QueueID(at.GetQueue())
+	state, err := s.proxy.Queue(ctx, t, id)
 	if err != nil {
 		return err
 	}
-	shard, err := s.shardOf(t, queues[0])
-	if err != nil {
-		return err
-	}
-	c := cursor{id: queues[0], shard: shard, next: message.Offset(at.GetOffset())}
-	_, err = s.queryQueue(ctx, t, c, c.next+1, math.MaxInt64, answer)
+	m, err := s.proxy.MessageAt(ctx, t, id, message.Offset(at.GetOffset()))
 	if gone, ok := errors.AsType[*storelayer.OffsetOutOfRangeError](err); ok {
 		return connect.NewError(connect.CodeNotFound, gone)
 	}
+	if err != nil {
+		return err
+	}
+	_, err = answer.send([]message.Located{m}, func(m message.Located) bool { return m.Offset < state.FirstLocal })
 	return err
 }
-

@@ -43,12 +43,11 @@ type Catalog interface {
 	DeleteGroup(ctx context.Context, name string) (*meta.Group, error)
 }
 
-// Options are the parts of a Service. History and Segments may be nil: then nothing is ever sealed.
+// Options are the parts of a Service.
 type Options struct {
 	Catalog  Catalog
 	Proxy    *proxy.Proxy
 	Shards   []storelayer.Shard // in the order of the cluster's list
-	History  proxy.History
 	Segments Segments
 	Status   func() Status
 	Logger   *slog.Logger
@@ -60,7 +59,6 @@ type Service struct {
 	catalog  Catalog
 	proxy    *proxy.Proxy
 	shards   []storelayer.Shard
-	history  proxy.History
 	segments Segments
 	status   func() Status
 	log      *slog.Logger
@@ -77,7 +75,6 @@ func New(o Options) *Service {
 		catalog:  o.Catalog,
 		proxy:    o.Proxy,
 		shards:   o.Shards,
-		history:  o.History,
 		segments: o.Segments,
 		status:   o.Status,
 		log:      o.Logger,
