@@ -132,10 +132,11 @@ type FetchRequest struct {
 
 // Fetched is the answer to a fetch: hot messages from the offset asked on, in order, without a hole.
 type Fetched struct {
-	Messages   []message.Stored // their bytes are the caller's
-	First      message.Offset   // of the queue, in any tier
-	FirstLocal message.Offset   // from here on the shard has the bytes; what lies before is in the bucket
-	Next       message.Offset   // the queue's end: the offset that the next message will get
+	Messages   []message.Located // their bytes are the caller's
+	First      message.Offset    // of the queue, in any tier
+	FirstLocal message.Offset    // from here on the shard has the bytes; what lies before is in the bucket
+	Next       message.Offset    // the queue's end: the offset that the next message will get
+	Token      uint64            // hand it to Wait, with a group of the caller's own; it says what the read had seen
 	Tier       TierState
 }
 
@@ -146,6 +147,7 @@ type QueueState struct {
 	FirstLocal    message.Offset
 	Next          message.Offset
 	LastStoreTime int64 // Unix milliseconds, 0 without a message
+	Tier          TierState
 }
 
 // LookupRequest finds messages of a topic by key or message id in the hot index.
@@ -213,7 +215,7 @@ type Shard interface {
 	// answer is FirstLocal an older message in the bucket may be the right one.
 	OffsetAt(ctx context.Context, q message.Queue, t int64) (message.Offset, QueueState, error)
 	// Lookup finds messages in the hot index, newest first.
-	Lookup(ctx context.Context, req *LookupRequest) ([]message.Stored, error)
+	Lookup(ctx context.Context, req *LookupRequest) ([]message.Located, error)
 
 	// Commit records a group's offset of a queue, as a client that pulls does. It never goes back.
 	Commit(ctx context.Context, req *ResetRequest) error
