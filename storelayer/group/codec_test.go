@@ -60,7 +60,7 @@ func samples() []sample {
 		{"dead-letter", message.RecordDeadLetter, DeadLetterRecord{
 			Key: key, Queue: q, Offset: 5, Dead: message.Queue{Topic: 0xdead, ID: 1},
 		}, decoder(DecodeDeadLetter)},
-		{"group-create", message.RecordGroupCreate, GroupRecord{Key: key}, decoder(DecodeGroup)},
+		{"group-create", message.RecordGroupCreate, LifeRecord{Key: key}, decoder(DecodeGroup)},
 		{"epoch-start", message.RecordEpochStart, EpochStartRecord{Epoch: 3, LastEpoch: 2, LastLease: 11}, decoder(DecodeEpochStart)},
 		{"topic-delete", message.RecordTopicDelete, TopicDeleteRecord{}, decoder(DecodeTopicDelete)},
 	}

@@ -524,5 +524,7 @@ func (m *model) apply(rec message.Record) {
 				m.settle(mq, o)
 			}
 		}
+	default:
+		panic("no record of a group's progress: " + rec.Type.String())
 	}
 }
