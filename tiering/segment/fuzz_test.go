@@ -182,3 +182,35 @@ func FuzzParseKey(f *testing.F) {
 		}
 	})
 }
+
+func FuzzDecodeBlockOfDirectory(f *testing.F) {
+	b, _, dir := sections(f, CodecS2)
+	want, _ := dir.Block(0)
+	for block := range dir.Blocks() {
+		f.Add(b[block.Position : block.Position+int64(block.Length)])
+	}
+	f.Fuzz(func(t *testing.T, src []byte) {
+		h, records, err := want.Decode(nil, src)
+		if err != nil {
+			wantCorrupt(t, err)
+			return
+		}
+		if h.Queue != want.Queue || h.First != want.First || h.Count != want.Count || len(records) != h.RawLen {
+			t.Fatalf("%+v is taken for %+v", h, want)
+		}
+	})
+}
+
+func FuzzParseNames(f *testing.F) {
+	for _, name := range []string{"zstd", "none", "7d", "pending", ""} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if class, err := ParseClass(name); err == nil && class.String() != name {
+			t.Fatalf("class %q comes back as %q", name, class)
+		}
+		if codec, err := ParseCodec(name); err == nil && codec.String() != name {
+			t.Fatalf("codec %q comes back as %q", name, codec)
+		}
+	})
+}
