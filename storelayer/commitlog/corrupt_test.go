@@ -26,7 +26,7 @@ func TestCorruption(t *testing.T) {
 		fs := memfs.New(seed)
 		opts := testOptions(fs, seed)
 		opts.Create = true
-		l := openRunning(t, opts, 1)
+		l := openRunning(t, opts)
 		for i := range 20 {
 			b := &textBatch{texts: [][]byte{numbered(uint64(i), 200+rng.IntN(20000))}}
 			if err := l.Append(t.Context(), b, AckDurable); err != nil {
@@ -36,7 +36,7 @@ func TestCorruption(t *testing.T) {
 		l.stop() // Run's last frame proves all others
 		segments := provenSegments(t, fs, seed)
 		s := segments[rng.IntN(len(segments))]
-		what := damageOnce(t, fs, rng, s, uint64(seed))
+		what := damageOnce(t, fs, rng, s, seed)
 
 		opts = testOptions(fs, seed)
 		again, err := Open(t.Context(), opts)
@@ -48,7 +48,7 @@ func TestCorruption(t *testing.T) {
 			t.Fatalf("seed %d, %s: %v", seed, what, err)
 		}
 		harmless++
-		_, bodies := readAll(t, again)
+		bodies := readAll(t, again)
 		if len(bodies) != 20 {
 			t.Errorf("seed %d, %s: opened with %d of 20 records", seed, what, len(bodies))
 		}
@@ -126,7 +126,7 @@ func TestVerifyFromSparesBodies(t *testing.T) {
 	fs := memfs.New(1)
 	opts := testOptions(fs, 1)
 	opts.Create = true
-	l := openRunning(t, opts, 1)
+	l := openRunning(t, opts)
 	for i := range 30 {
 		if err := l.Append(t.Context(), &textBatch{texts: [][]byte{numbered(uint64(i), 20000)}}, AckDurable); err != nil {
 			t.Fatal(err)
@@ -170,7 +170,7 @@ func TestVerifyFromSparesBodies(t *testing.T) {
 func TestReadersWhileSegmentsComeAndGo(t *testing.T) {
 	opts := testOptions(memfs.New(1), 1)
 	opts.Create = true
-	l := openRunning(t, opts, 1)
+	l := openRunning(t, opts)
 	ctx, stop := context.WithCancel(t.Context())
 	var wg, readers sync.WaitGroup
 	var mu sync.Mutex

@@ -159,7 +159,7 @@ func (h *lifeHarness) append(t *testing.T, out *strings.Builder, words []string,
 		return
 	}
 	f := newFrameBuf()
-	var answer error = errors.New("no answer")
+	answer := errors.New("no answer")
 	l.fill(f, []*Request{{Batch: texts(words...), Done: func(err error) { answer = err }, size: int64(texts(words...).Size())}})
 	if roll {
 		l.planSegment(f, int64(len(f.buf)+frameCRCLen))

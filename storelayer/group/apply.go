@@ -42,6 +42,7 @@ func (g *Group) Apply(rec message.Record, at message.Position) error {
 		// Somebody else's record among ours: what we reserved may rest on what it changed.
 		g.rebuild(p)
 	}
+	p.shrink()
 	return nil
 }
 

@@ -426,6 +426,72 @@ func TestAutoRenewal(t *testing.T) {
 	})
 }
 
+// TestGoneFitsAFrame: a client with very many leases does not make a step that no frame takes.
+func TestGoneFitsAFrame(t *testing.T) {
+	b := newBench(t)
+	b.clients.Report(b.m.Now, "c1")
+	const leases = maxGone + 10
+	for left := leases; left > 0; left -= MaxLease {
+		in := b.input(leases, MaxLease)
+		in.Auto = true
+		b.take(in)
+	}
+	b.clients.Gone(b.m.Now, "c1")
+	step := b.g.ClientGone(b.m, "c1")
+	if n := len(step.Records[0].Body); len(step.Records) != 1 || n > 4<<20 {
+		t.Errorf("%d records, the first of %d bytes", len(step.Records), n)
+	}
+	b.submit(step)
+	b.m.Now += clientSilent
+	if c, _ := b.g.Counts(b.m, testQueue, 0, leases); c.InFlight != 0 || c.Ready != leases {
+		t.Errorf("counts %+v", c)
+	}
+	if d := b.g.Lease(b.m, b.input(leases, MaxLease)); len(d.Leased) != MaxLease {
+		t.Errorf("leased %d", len(d.Leased))
+	}
+}
+
+// TestBacklogGivesMemoryBack: maps that a backlog has made large go with it.
+func TestBacklogGivesMemoryBack(t *testing.T) {
+	b := newBench(t)
+	var hs []storelayer.Handle
+	for range 8 {
+		hs = append(hs, b.take(b.input(8*MaxLease, MaxLease))...)
+	}
+	if p := b.g.queues[testQueue]; len(p.deliveries) != 8*MaxLease || p.peak < 8*MaxLease {
+		t.Fatalf("%d deliveries, peak %d", len(p.deliveries), p.peak)
+	}
+	out := b.g.Settle(b.m, Acked, hs)
+	b.submit(out.Step)
+	b.wantCommitted(8 * MaxLease)
+	if p := b.g.queues[testQueue]; p.peak != 0 || len(p.due.entries) != 0 {
+		t.Errorf("peak %d, %d due", p.peak, len(p.due.entries))
+	}
+	b.wantTaken(b.input(8*MaxLease+1, 1), "[8192#1]")
+}
+
+// TestFull: a group that settles nothing stops at its bound, and goes on once it settles.
+func TestFull(t *testing.T) {
+	b := newBench(t)
+	const limit = 5000
+	b.g.maxDeliveries = limit
+	var first storelayer.Handle
+	for o := message.Offset(0); o < limit; o += MaxLease {
+		in := b.input(limit+10, MaxLease)
+		in.Deadline = 1 << 50
+		hs := b.take(in)
+		if o == 0 {
+			first = hs[0]
+		}
+	}
+	d := b.g.Lease(b.m, b.input(limit+10, 5))
+	if !d.Full || len(d.Leased) != 0 || b.g.HasReady(b.m, testQueue, limit+10) {
+		t.Errorf("full %t, leased %v", d.Full, d.Leased)
+	}
+	b.wantAck(first, nil)
+	b.wantTaken(b.input(limit+10, 5), fmt.Sprintf("[%d#1]", limit))
+}
+
 func TestFilter(t *testing.T) {
 	b := newBench(t)
 	in := b.input(8, 2)

@@ -319,7 +319,7 @@ func (w *world) doCommit(q message.Queue) {
 // TestHistories drives random histories and compares, at random moments, the group with the reference model, and a
 // group made of a snapshot at a random point and the log behind it, duplicates included.
 func TestHistories(t *testing.T) {
-	const histories = 1500
+	const histories = 1200
 	for seed := range uint64(histories) {
 		w := newWorld(t, seed)
 		for range 120 {

@@ -6,6 +6,14 @@ import (
 	"github.com/stratamq/stratamq/message"
 )
 
+const (
+	// shortRun is how long a run may be to be gone through offset by offset, however few deliveries there are:
+	// a map that was large once takes long to go through even when it is empty.
+	shortRun = 4096
+	// largePeak is how many deliveries make the maps of a queue so large that they are made anew once they are empty.
+	largePeak = 4096
+)
+
 // maxMarks is how many epochs a queue remembers for lost leases. A handle of an epoch before them is dead.
 const maxMarks = 8
 
@@ -69,6 +77,7 @@ type progress struct {
 	next       message.Offset   // the first offset that is neither settled nor delivered
 	settled    runSet           // above floor
 	deliveries map[message.Offset]delivery
+	peak       int           // most deliveries and reservations since the maps were made
 	marks      []mark        // by epoch
 	forgotten  message.Epoch // marks up to this epoch are gone
 	barrier    mark          // leases up to this one died in a reset
@@ -143,7 +152,7 @@ func (p *progress) settle(r Run) {
 	if r.First >= r.End {
 		return
 	}
-	if int64(r.End-r.First) < int64(len(p.deliveries)) {
+	if n := int64(r.End - r.First); n <= shortRun || n < int64(len(p.deliveries)) {
 		for o := r.First; o < r.End; o++ {
 			delete(p.deliveries, o)
 		}
@@ -184,6 +193,18 @@ func (p *progress) advance() {
 			return
 		}
 	}
+}
+
+// shrink gives back the memory of a backlog that is gone.
+func (p *progress) shrink() {
+	p.peak = max(p.peak, len(p.deliveries)+len(p.over))
+	if p.peak < largePeak || len(p.deliveries) > 0 || len(p.over) > 0 {
+		return
+	}
+	p.peak = 0
+	p.deliveries = make(map[message.Offset]delivery)
+	p.over = make(map[message.Offset]reservation)
+	p.due = dueHeap{at: make(map[message.Offset]int64)}
 }
 
 // begin starts the queue at an offset; what is below counts as settled.
