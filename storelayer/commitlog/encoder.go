@@ -90,6 +90,9 @@ func (l *Log) fill(f *frameBuf, reqs []*Request) (rest []*Request) {
 
 // storeTime tells the time of the records that come next.
 func (l *Log) storeTime() int64 {
+	if l.acceptTime.Swap(false) {
+		l.stamper.Accept()
+	}
 	ms, trust := l.stamper.Next()
 	if trust != l.trust {
 		l.trust = trust
