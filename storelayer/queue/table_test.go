@@ -423,13 +423,13 @@ func TestTrimDuringSearch(t *testing.T) {
 	table := NewTable(testBase)
 	q := message.Queue{Topic: 1}
 	for i := range 20 {
-		if i == 15 {
+		if i == 8 {
 			if err := table.Roll(testBase + 4096); err != nil {
 				t.Fatal(err)
 			}
 		}
 		e := message.Entry{Position: testBase + message.Position(100*i), TagHash: uint32(i)}
-		if i >= 15 {
+		if i >= 8 {
 			e.Position += 4096
 		}
 		if err := table.Append(q, message.Offset(i), e, int64(i), nil); err != nil {
@@ -437,19 +437,21 @@ func TestTrimDuringSearch(t *testing.T) {
 		}
 	}
 	calls := 0
-	got, err := table.OffsetAt(q, 17, func(e message.Entry) (int64, error) {
+	got, err := table.OffsetAt(q, 9, func(e message.Entry) (int64, error) {
 		if calls++; calls == 1 {
 			if _, err := table.Drop(testBase); err != nil {
 				t.Fatal(err)
 			}
-			return 17, nil // so that the search goes to lower offsets, which are gone now
+			// The search goes on to lower offsets, and those below 8 are gone now.
 		}
 		return int64(e.TagHash), nil
 	})
-	if err != nil || got != 15 {
-		t.Errorf("offset %d, %v; the lowest that is left is 15", got, err)
+	if err != nil || got != 9 {
+		t.Errorf("offset %d, %v", got, err)
 	}
-	calls = 1
+	if got, err := table.OffsetAt(q, 3, func(e message.Entry) (int64, error) { return int64(e.TagHash), nil }); err != nil || got != 8 {
+		t.Errorf("offset %d, %v; the lowest that is left is 8", got, err)
+	}
 	if got, err := table.OffsetAt(q, 17, func(e message.Entry) (int64, error) { return int64(e.TagHash), nil }); err != nil || got != 17 {
 		t.Errorf("offset %d, %v", got, err)
 	}
