@@ -87,13 +87,14 @@ type running struct {
 	result chan error
 }
 
-func openRunning(t testing.TB, opts Options, epoch message.Epoch) *running {
+// openRunning opens a log and runs it in epoch 1 until the test ends.
+func openRunning(t testing.TB, opts Options) *running {
 	t.Helper()
 	l, err := Open(t.Context(), opts)
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
-	if err := l.Start(t.Context(), epoch, nil); err != nil {
+	if err := l.Start(t.Context(), 1, nil); err != nil {
 		t.Fatalf("start: %v", err)
 	}
 	return run(t, l)
@@ -121,12 +122,11 @@ func run(t testing.TB, l *Log) *running {
 	return r
 }
 
-// readAll returns the bodies of all message records of the log, by position.
-func readAll(t testing.TB, l *Log) (at []message.Position, bodies [][]byte) {
+// readAll returns the bodies of all records of the log, in log order.
+func readAll(t testing.TB, l *Log) (bodies [][]byte) {
 	t.Helper()
 	err := l.Frames(t.Context(), l.Segments()[0].Base, l.Watermark(), func(f Frame) error {
-		return f.All(func(p message.Position, r message.Record, _ int) error {
-			at = append(at, p)
+		return f.All(func(_ message.Position, r message.Record, _ int) error {
 			bodies = append(bodies, append([]byte(nil), r.Body...))
 			return nil
 		})
@@ -134,5 +134,5 @@ func readAll(t testing.TB, l *Log) (at []message.Position, bodies [][]byte) {
 	if err != nil {
 		t.Fatalf("read all: %v", err)
 	}
-	return at, bodies
+	return bodies
 }
