@@ -237,6 +237,75 @@ func TestAckSavesAnExhaustedMessage(t *testing.T) {
 	}
 }
 
+func TestChangeSavesAnExhaustedMessage(t *testing.T) {
+	b := newBench(t)
+	in := b.input(1, 1)
+	in.MaxAttempts = 1
+	h := b.wantTaken(in, "[0#1]")[0]
+	b.m.Now = h.Deadline
+	e := b.g.Exhausted(b.m, 1, 10)
+	if len(e) != 1 {
+		t.Fatalf("exhausted %+v", e)
+	}
+	b.wantChange(h, 500, nil)
+	if s := b.g.DeadLetterExhausted(b.m, e[0], message.Queue{Topic: 0xdead}); !s.Empty() {
+		t.Error("a message whose lease was prolonged went to the dead letters")
+	}
+	if e := b.g.Exhausted(b.m, 1, 10); len(e) != 0 {
+		t.Errorf("exhausted while its lease lasts: %+v", e)
+	}
+	b.m.Now += 500
+	if e := b.g.Exhausted(b.m, 1, 10); len(e) != 1 {
+		t.Errorf("exhausted after its lease: %+v", e)
+	}
+}
+
+// TestOldRecords: a record below the queue's position changes nothing, whatever it says; nor does the end of a lease
+// that is not the last one.
+func TestOldRecords(t *testing.T) {
+	b := newBench(t)
+	h := b.wantTaken(b.input(2, 2), "[0#1 1#1]")[0]
+	b.wantChange(h, 0, nil)
+	b.wantTaken(b.input(2, 2), "[0#2]")
+	want := dump(t, b.g)
+	for _, l := range b.log {
+		if err := b.g.Apply(l.rec, l.at); err != nil {
+			t.Fatal(err)
+		}
+		if got := dump(t, b.g); got != want {
+			t.Fatalf("a %s record at %s, again:\n%s\nwant\n%s", l.rec.Type, l.at, got, want)
+		}
+	}
+	late := VisibilityRecord{Key: testKey, Queue: testQueue, Items: []VisibilityItem{
+		{Offset: 0, Epoch: h.Epoch, Lease: h.Lease, Deadline: 1, Attempt: 1},
+	}}
+	b.submit(Step{Records: []message.Record{{Type: message.RecordVisibility, Topic: testTopic, Body: late.AppendTo(nil)}}})
+	if d := b.g.queues[testQueue].deliveries[0]; d.lease != b.lease || d.deadline == 1 {
+		t.Errorf("the end of lease %d moved: %+v", h.Lease, d)
+	}
+}
+
+func TestMarks(t *testing.T) {
+	p := newProgress(testQueue)
+	p.remember(2, 9)
+	p.remember(2, 7)
+	for _, c := range []struct {
+		epoch message.Epoch
+		lease uint64
+		lost  bool
+	}{{2, 9, false}, {2, 8, false}, {2, 10, true}, {1, 1, true}, {3, 1, true}} {
+		if got := p.lost(c.epoch, c.lease); got != c.lost {
+			t.Errorf("lease %d/%d lost: %t", c.epoch, c.lease, got)
+		}
+	}
+	for e := range message.Epoch(maxMarks) {
+		p.remember(3+e, 1)
+	}
+	if p.lost(2, 10) || p.lost(1, 1) || len(p.marks) != maxMarks {
+		t.Errorf("%d marks, forgotten up to %d", len(p.marks), p.forgotten)
+	}
+}
+
 func TestDeadLetterByHandle(t *testing.T) {
 	b := newBench(t)
 	hs := b.wantTaken(b.input(2, 2), "[0#1 1#1]")
