@@ -170,6 +170,7 @@ func (s *Server) openProxy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.registry.MustRegister(newGauges(s.catalog, s.shard, config.MetricTopics, log))
 	if s.cert, err = s.certificate(log); err != nil {
 		return err
 	}
