@@ -126,8 +126,8 @@ func (p *Proxy) readCold(ctx context.Context, shard storelayer.Shard, cold coldL
 			p.closeQueue(first.queue, coldPlace{shard: shard, offset: first.offset, seal: seal}, err)
 		default:
 			for i, m := range got {
-				out[cold[i].index].Bytes = m.Bytes
-				budget -= len(m.Bytes)
+				out[cold[i].index].Bytes = m.Stored
+				budget -= len(m.Stored)
 			}
 			cold = cold[len(got):]
 		}
@@ -137,7 +137,7 @@ func (p *Proxy) readCold(ctx context.Context, shard storelayer.Shard, cold coldL
 
 // readHistory reads cold messages and insists that there is at least one, and that they are the ones
 // asked for: a message that should be in the bucket and is not is an error, never a gap.
-func (p *Proxy) readHistory(ctx context.Context, shard storelayer.Shard, q message.Queue, from message.Offset, limit, maxBytes int, seal uint64) ([]message.Stored, error) {
+func (p *Proxy) readHistory(ctx context.Context, shard storelayer.Shard, q message.Queue, from message.Offset, limit, maxBytes int, seal uint64) ([]message.Located, error) {
 	if p.history == nil {
 		return nil, fmt.Errorf("%w: offset %d of queue %s is not local, and there is no bucket", ErrHistory, from, q)
 	}
@@ -154,4 +154,10 @@ func (p *Proxy) readHistory(ctx context.Context, shard storelayer.Shard, q messa
 		}
 	}
 	return got, nil
+}
+
+// storedTag returns the tag of a stored message, "" without one.
+func storedTag(stored []byte) string {
+	tag, _ := message.Property(message.Stored(stored).Properties(), message.PropertyTag)
+	return string(tag)
 }

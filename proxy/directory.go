@@ -2,43 +2,42 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/stratamq/stratamq/meta"
 )
 
-// Directory knows topics and groups by name, from memory. What it returns is shared and never changed.
+// Directory knows topics and groups by name, from memory: it asks the metadata store at most about a name
+// that it has not seen. What it returns is shared and never changed.
 type Directory interface {
-	// TopicByName returns the live topic of a name.
-	TopicByName(name string) (*meta.Topic, bool)
-	// GroupByName returns the live group of a name.
-	GroupByName(name string) (*meta.Group, bool)
+	// TopicByName returns the live topic of a name, or meta.ErrNotFound.
+	TopicByName(ctx context.Context, name string) (*meta.Topic, error)
+	// GroupByName returns the live group of a name, or meta.ErrNotFound.
+	GroupByName(ctx context.Context, name string) (*meta.Group, error)
 	// EnsureGroup returns the live group of a name, and makes one with the defaults if there is none. It does
-	// not wait for the metadata store: the record follows.
+	// not wait for the metadata store to write it: the record follows.
 	EnsureGroup(ctx context.Context, name string) (*meta.Group, error)
 }
 
 // Topic returns the live topic of a name, or [ErrTopicNotFound].
-func (p *Proxy) Topic(name string) (*meta.Topic, error) {
-	topic, ok := p.directory.TopicByName(name)
-	if !ok {
+func (p *Proxy) Topic(ctx context.Context, name string) (*meta.Topic, error) {
+	topic, err := p.directory.TopicByName(ctx, name)
+	if errors.Is(err, meta.ErrNotFound) {
 		return nil, fmt.Errorf("%w: %s", ErrTopicNotFound, name)
 	}
-	return topic, nil
+	return topic, err
 }
 
 // Group returns the group of a name. Its first use makes it with the defaults, unless the configuration
 // says that groups are only made by hand: then it is [ErrGroupNotFound].
 func (p *Proxy) Group(ctx context.Context, name string) (*meta.Group, error) {
-	if group, ok := p.directory.GroupByName(name); ok {
-		return group, nil
+	if p.config.AutoCreateGroups {
+		return p.directory.EnsureGroup(ctx, name)
 	}
-	if !p.config.AutoCreateGroups {
+	group, err := p.directory.GroupByName(ctx, name)
+	if errors.Is(err, meta.ErrNotFound) {
 		return nil, fmt.Errorf("%w: %s", ErrGroupNotFound, name)
 	}
-	group, err := p.directory.EnsureGroup(ctx, name)
-	if err != nil {
-		return nil, fmt.Errorf("create group %s: %w", name, err)
-	}
-	return group, nil
+	return group, err
 }

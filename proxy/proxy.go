@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,9 +29,10 @@ type Proxy struct {
 	sessions *Sessions
 	routes   sync.Map // message.TopicID → *route
 	cold     coldGate
+	pulls    atomic.Uint64 // waits of pulls so far
 
-	draining <-chan struct{}                     // closed by Drain
-	drain    func()                              // closes draining; may be called again
+	draining <-chan struct{}                   // closed by Drain
+	drain    func()                            // closes draining; may be called again
 	onDrain  func(func()) (forget func() bool) // calls a function once Drain was called
 }
 
@@ -72,6 +74,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 		case <-tick.C:
 			consumers := p.sessions.sweep(time.Now())
 			p.metrics.connections(p.sessions)
+			p.forgetRoutes(ctx)
 			p.reportAlive(ctx, consumers)
 		}
 	}

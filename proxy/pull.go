@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/stratamq/stratamq/message"
@@ -26,8 +27,8 @@ type PullRequest struct {
 
 // Pulled is the answer to a pull.
 type Pulled struct {
-	Messages []message.Stored // that match, in order; their bytes are the caller's
-	Next     message.Offset   // where the next pull goes on
+	Messages []message.Located // that match, in order; their bytes are the caller's
+	Next     message.Offset    // where the next pull goes on
 }
 
 // Pull reads messages of a queue in order, hot or cold, and waits at the end for the first one at most for
@@ -47,7 +48,7 @@ func (p *Proxy) Pull(ctx context.Context, req *PullRequest) (Pulled, error) {
 		}
 		for _, m := range batch.Messages {
 			out.Next = m.Offset + 1
-			if req.Filter.All() || req.Filter.MatchTag(storedTag(m.Bytes)) {
+			if req.Filter.All() || req.Filter.MatchTag(storedTag(m.Stored)) {
 				out.Messages = append(out.Messages, m)
 			}
 			if len(out.Messages) == limit {
@@ -81,7 +82,12 @@ func (p *Proxy) waitQueue(ctx context.Context, shard storelayer.Shard, req *Pull
 	waiting, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
 	defer p.onDrain(cancel)()
-	err := shard.Wait(waiting, &storelayer.WaitRequest{Topic: req.Topic.ID, Queues: []message.QueueID{req.Queue}, Token: token})
+	// One arrival wakes one waiter of each group. A pull shares its messages with nobody, so it waits as a
+	// group of its own, by a name that no group can have.
+	err := shard.Wait(waiting, &storelayer.WaitRequest{
+		Group: "\x00pull " + strconv.FormatUint(p.pulls.Add(1), 10),
+		Topic: req.Topic.ID, Queues: []message.QueueID{req.Queue}, Token: token,
+	})
 	switch {
 	case ctx.Err() != nil:
 		return false, context.Cause(ctx)

@@ -3,10 +3,8 @@ package proxy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
-	"github.com/stratamq/stratamq/message"
 	"github.com/stratamq/stratamq/message/filter"
 	"github.com/stratamq/stratamq/meta"
 	"github.com/stratamq/stratamq/storelayer"

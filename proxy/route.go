@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -11,6 +13,7 @@ import (
 
 // route says where the queues of one topic lie. It is made once per version of the topic.
 type route struct {
+	name    string // of the topic
 	version uint64
 	shards  []shardQueues
 	placed  []storelayer.Shard // the shard of queue i
@@ -48,7 +51,7 @@ func (p *Proxy) route(topic *meta.Topic) (*route, error) {
 			return r, nil
 		}
 	}
-	r := &route{version: topic.Version, stats: p.metrics.topic(topic)}
+	r := &route{name: topic.Name, version: topic.Version, stats: p.metrics.topic(topic)}
 	at := map[message.ShardID]int{}
 	for i := range p.QueueCount(topic) {
 		shard, err := p.place(topic, i)
@@ -92,4 +95,14 @@ func (p *Proxy) queueShard(topic *meta.Topic, id message.QueueID) (storelayer.Sh
 		return nil, fmt.Errorf("%w: queue %d of %s, which has %d", storelayer.ErrQueueNotFound, id, topic.Name, len(r.placed))
 	}
 	return r.placed[id], nil
+}
+
+// forgetRoutes drops the routes of topics that are there no more.
+func (p *Proxy) forgetRoutes(ctx context.Context) {
+	for id, known := range p.routes.Range {
+		topic, err := p.directory.TopicByName(ctx, known.(*route).name)
+		if errors.Is(err, meta.ErrNotFound) || err == nil && topic.ID != id.(message.TopicID) {
+			p.routes.Delete(id)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,22 +15,39 @@ func (p *Proxy) Release(ctx context.Context, received []Received) error {
 	for i := range received {
 		handles[i] = received[i].Handle
 	}
-	return p.eachShard(handles, func(shard storelayer.Shard, handles []storelayer.Handle) error {
-		return shard.Release(ctx, handles)
-	})
+	var errs []error
+	for len(handles) > 0 {
+		n := sameShard(handles)
+		shard, err := p.shardOf(handles[0])
+		if err == nil {
+			err = shard.Release(ctx, handles[:n])
+		}
+		errs = append(errs, err)
+		handles = handles[n:]
+	}
+	return errors.Join(errs...)
 }
 
 // Ack settles messages for their group and answers after the sync: nil or storelayer.ErrInvalidHandle for each
 // handle, in order.
 func (p *Proxy) Ack(ctx context.Context, handles []storelayer.Handle) ([]error, error) {
 	results := make([]error, 0, len(handles))
-	err := p.eachShard(handles, func(shard storelayer.Shard, handles []storelayer.Handle) error {
-		some, err := shard.Ack(ctx, handles)
+	for rest := handles; len(rest) > 0; {
+		n := sameShard(rest)
+		run := rest[:n]
+		rest = rest[n:]
+		shard, err := p.shardOf(run[0])
+		if err != nil {
+			for range run {
+				results = append(results, err)
+			}
+			continue
+		}
+		some, err := shard.Ack(ctx, run)
+		if err != nil {
+			return nil, fmt.Errorf("shard %s: %w", shard.ID(), err)
+		}
 		results = append(results, some...)
-		return err
-	})
-	if err != nil {
-		return nil, err
 	}
 	return results, nil
 }
@@ -62,21 +80,11 @@ func (p *Proxy) shardOf(h storelayer.Handle) (storelayer.Shard, error) {
 	return shard, nil
 }
 
-// eachShard calls f with each run of handles of one shard, in their order.
-func (p *Proxy) eachShard(handles []storelayer.Handle, f func(shard storelayer.Shard, run []storelayer.Handle) error) error {
-	for start := 0; start < len(handles); {
-		end := start + 1
-		for end < len(handles) && handles[end].Shard == handles[start].Shard {
-			end++
-		}
-		shard, err := p.shardOf(handles[start])
-		if err != nil {
-			return err
-		}
-		if err := f(shard, handles[start:end]); err != nil {
-			return fmt.Errorf("shard %s: %w", shard.ID(), err)
-		}
-		start = end
+// sameShard returns how many handles at the head are of one shard.
+func sameShard(handles []storelayer.Handle) int {
+	n := 1
+	for n < len(handles) && handles[n].Shard == handles[0].Shard {
+		n++
 	}
-	return nil
+	return n
 }

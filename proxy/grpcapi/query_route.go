@@ -51,7 +51,7 @@ func (s *Server) topic(ctx context.Context, r *pb.Resource) (*meta.Topic, error)
 	if err != nil {
 		return nil, err
 	}
-	return s.proxy.Topic(name)
+	return s.proxy.Topic(ctx, name)
 }
 
 // acceptedType is a topic's type in the protocol's words.

@@ -29,6 +29,9 @@ func (g *Group) Lease(m Moment, in *LeaseInput) Decision {
 	misfits := g.leaseRetries(m, p, in, &d, limit, &scan)
 	leaseNew(p, in, &d, limit, &scan)
 
+	if len(d.Filtered) > 0 {
+		g.emitSettle(&d.Step, p, Filtered, d.Filtered, false)
+	}
 	if len(misfits) > 0 {
 		runs := runsOf(misfits)
 		g.emitSettle(&d.Step, p, Filtered, runs, true)

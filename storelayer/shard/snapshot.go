@@ -29,8 +29,8 @@ type snapshot struct {
 	Highest    message.Position
 	FrameEpoch message.Epoch
 	FrameCRC   uint32
-	Table      []byte   // of queue.Table
-	Groups     [][]byte // of group.Group, one each
+	Table      []byte            // of queue.Table
+	Groups     [][]byte          // of group.Group, one each
 	Deleted    []message.TopicID // ended here, sorted
 }
 
@@ -41,8 +41,8 @@ const (
 	snapshotCRCLen    = 4
 	partHeaderLen     = 5
 
-	partTable  = 1
-	partGroup  = 2
+	partTable   = 1
+	partGroup   = 2
 	partDeleted = 3
 
 	snapshotPrefix = "snapshot-"
