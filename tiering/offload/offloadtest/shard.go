@@ -142,11 +142,12 @@ func (s *Shard) Fail(fault func(op string) error) {
 	s.mu.fault = fault
 }
 
-// Model returns all messages of a queue, by offset.
+// Model returns all messages of a queue so far, by offset. They do not change.
 func (s *Shard) Model(q message.Queue) []message.Located {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.mu.queues[q])
+	n := len(s.mu.queues[q])
+	return s.mu.queues[q][:n:n]
 }
 
 // Queues returns all queues that have messages.
