@@ -22,7 +22,7 @@ func golden(t *testing.T, name string) []byte {
 	var digits strings.Builder
 	for line := range strings.Lines(string(text)) {
 		line, _, _ = strings.Cut(line, "#")
-		for _, field := range strings.Fields(line) {
+		for field := range strings.FieldsSeq(line) {
 			digits.WriteString(field)
 		}
 	}

@@ -157,10 +157,7 @@ func (c *Catalog) saveGroups(ctx context.Context) error {
 		}
 		failed := false
 		for _, name := range c.saver.take() {
-			if err := c.saveGroup(ctx, name); err != nil {
-				if ctx.Err() != nil {
-					return nil
-				}
+			if err := c.saveGroup(ctx, name); err != nil && ctx.Err() == nil {
 				c.log.Warn("group not stored yet", "group", name, "err", err)
 				c.saver.add(name)
 				failed = true

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -97,10 +98,8 @@ func testUnknownMutate(t *testing.T, s meta.Store) {
 			for i := range adds {
 				mark := byte(w*adds + i)
 				_, err := client.Mutate(t.Context(), meta.BucketCluster, "marks", func(v meta.Value) ([]byte, error) {
-					for _, m := range v.Data {
-						if m == mark {
-							return v.Data, nil
-						}
+					if slices.Contains(v.Data, mark) {
+						return v.Data, nil
 					}
 					return append(append([]byte(nil), v.Data...), mark), nil
 				})

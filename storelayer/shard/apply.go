@@ -23,8 +23,9 @@ func (s *Shard) apply(f commitlog.Frame) {
 	}
 }
 
-// applyFrame applies the records of a frame to the consumeQueue and, with groups, to the progress of groups.
-func (s *Shard) applyFrame(f commitlog.Frame, groups bool) error {
+// applyFrame applies the records of a frame: messages to the consumeQueue, changes to whom they belong.
+// Recovery leaves out changes that the snapshot has.
+func (s *Shard) applyFrame(f commitlog.Frame, changes bool) error {
 	mark := &frameMark{position: f.Position, end: f.End, epoch: f.Epoch, crc: f.CRC}
 	s.seen.Store(mark)
 	rolled := f.Segment != s.applying.segment
@@ -35,13 +36,14 @@ func (s *Shard) applyFrame(f commitlog.Frame, groups bool) error {
 		s.applying.segment = f.Segment
 	}
 	err := f.All(func(at message.Position, r message.Record, size int) error {
-		if r.Type == message.RecordMessage {
+		switch {
+		case r.Type == message.RecordMessage:
 			return s.applyMessage(at, r, size)
-		}
-		if !groups {
+		case changes:
+			return s.applyChange(at, r)
+		default:
 			return nil
 		}
-		return s.applyChange(at, r)
 	})
 	if err != nil {
 		return err
@@ -96,6 +98,9 @@ func describe(hashes []uint64, at message.Position, size int, q message.Queue, m
 func (s *Shard) applyChange(at message.Position, r message.Record) error {
 	switch r.Type {
 	case message.RecordLease, message.RecordSettle, message.RecordVisibility, message.RecordCommit, message.RecordDeadLetter:
+		if err := s.noteLease(r); err != nil {
+			return err
+		}
 		name, generation, err := group.Header(r)
 		if err != nil {
 			return err
@@ -105,7 +110,7 @@ func (s *Shard) applyChange(at message.Position, r message.Record) error {
 		defer p.mu.Unlock()
 		return p.mu.Apply(r, at)
 	case message.RecordGroupDelete:
-		d, err := group.DecodeGroup(r.Body)
+		d, err := group.DecodeGroup(r)
 		if err != nil {
 			return err
 		}
@@ -116,14 +121,30 @@ func (s *Shard) applyChange(at message.Position, r message.Record) error {
 	case message.RecordTopicDelete:
 		return s.applyTopicDelete(at, r)
 	case message.RecordEpochStart:
-		_, err := group.DecodeEpochStart(r.Body)
+		_, err := group.DecodeEpochStart(r)
 		return err
 	case message.RecordGroupCreate:
-		_, err := group.DecodeGroup(r.Body)
+		_, err := group.DecodeGroup(r)
 		return err
 	default:
 		return fmt.Errorf("%w: this version does not know records of type %s", message.ErrCorrupt, r.Type)
 	}
+}
+
+// noteLease keeps the highest lease number of the epoch that is being recovered, for the epoch-start record.
+func (s *Shard) noteLease(r message.Record) error {
+	if s.epoch != 0 || r.Type != message.RecordLease {
+		return nil
+	}
+	l, err := group.DecodeLease(r)
+	if err != nil {
+		return err
+	}
+	if l.Epoch != s.applying.leaseEpoch {
+		s.applying.leaseEpoch, s.applying.lastLease = l.Epoch, 0
+	}
+	s.applying.lastLease = max(s.applying.lastLease, l.Lease)
+	return nil
 }
 
 // applyTopicDelete ends a topic id on this shard.
@@ -135,7 +156,7 @@ func (s *Shard) applyTopicDelete(at message.Position, r message.Record) error {
 		all = append(all, p)
 	}
 	s.mu.Unlock()
-	s.table.DropTopic(r.Topic)
+	s.table.DropTopic(r.Topic, at)
 	for _, p := range all {
 		p.mu.Lock()
 		err := p.mu.Apply(r, at)

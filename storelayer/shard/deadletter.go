@@ -68,8 +68,9 @@ func (d *deadLetterer) round(ctx context.Context) bool {
 		exhausted := p.mu.Exhausted(s.moment(), s.maxAttempts(p), exhaustedPerGroup)
 		p.mu.Unlock()
 		for _, e := range exhausted {
-			err := s.moveToDeadLetters(ctx, p, e.Queue, e.Offset, e.Attempt, func(dead message.Queue) (group.Step, error) {
-				return p.mu.DeadLetterExhausted(e, dead), nil
+			err := s.moveToDeadLetters(ctx, p, e.Queue, e.Offset, e.Attempt, func(dead message.Queue) group.DeadLetterOutcome {
+				step := p.mu.DeadLetterExhausted(s.moment(), e, dead)
+				return group.DeadLetterOutcome{Step: step, Copy: !step.Empty()}
 			})
 			if ctx.Err() != nil {
 				return true
@@ -114,7 +115,7 @@ func (s *Shard) maxAttempts(p *progress) int {
 // the record that settles it. Settle is called under the group's lock.
 func (s *Shard) moveToDeadLetters(
 	ctx context.Context, p *progress, q message.Queue, offset message.Offset, attempt uint16,
-	settle func(dead message.Queue) (group.Step, error),
+	settle func(dead message.Queue) group.DeadLetterOutcome,
 ) error {
 	if s.disk.low() {
 		return s.disk.err()
@@ -134,14 +135,14 @@ func (s *Shard) moveToDeadLetters(
 	beforeDeadLetter.Hit()
 	done := newOutcome()
 	p.mu.Lock()
-	step, err := settle(dead)
-	if err == nil && !step.Empty() {
-		if err = s.submitDeadLetter(step, dlq, done.set); err != nil {
-			p.mu.Abort(step.ID)
+	out := settle(dead)
+	if err = out.Err; err == nil && !out.Empty() {
+		if err = s.submitDeadLetter(out, dlq, done.set); err != nil {
+			p.mu.Abort(out.ID)
 		}
 	}
 	p.mu.Unlock()
-	if err != nil || step.Empty() {
+	if err != nil || out.Empty() {
 		return err
 	}
 	if err := done.wait(ctx); err != nil {
@@ -155,9 +156,12 @@ func (s *Shard) moveToDeadLetters(
 }
 
 // submitDeadLetter puts copy and record into one frame: neither can be there without the other.
-func (s *Shard) submitDeadLetter(step group.Step, dlq message.Message, answer func(error)) error {
+func (s *Shard) submitDeadLetter(out group.DeadLetterOutcome, dlq message.Message, answer func(error)) error {
+	if !out.Copy {
+		return s.submit(out.Step, nil, answer)
+	}
 	if bugSettleBeforeDeadLetter {
-		return s.submit(step, nil, func(err error) {
+		return s.submit(out.Step, nil, func(err error) {
 			beforeDeadLetter.Hit()
 			if err == nil {
 				err = s.submit(group.Step{}, []message.Message{dlq}, answer)
@@ -167,7 +171,7 @@ func (s *Shard) submitDeadLetter(step group.Step, dlq message.Message, answer fu
 			}
 		})
 	}
-	return s.submit(step, []message.Message{dlq}, answer)
+	return s.submit(out.Step, []message.Message{dlq}, answer)
 }
 
 // deadLetterCopy makes the message that goes to the dead-letter queue. It keeps the producer's properties and says

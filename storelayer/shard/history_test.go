@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -231,7 +232,7 @@ func rebuildHistory(t *testing.T, seed uint64) {
 		a.open()
 		got := a.dump(t)
 		if got != want {
-			t.Errorf("seed %d, %s deleted: the state is\n%s\nand was\n%s", seed, loss.what, got, want)
+			t.Errorf("seed %d, %s deleted: the state differs\n%s", seed, loss.what, firstDifference(got, want))
 		}
 		if err := a.stop(); err != nil {
 			t.Errorf("seed %d: run: %v", seed, err)
@@ -287,7 +288,7 @@ func crashHistory(t *testing.T, seed uint64) (cuts, acked int) {
 		next := fsys.Crash(a.rng.Uint64(), memfs.CrashOptions{})
 		// What the dying shard says no longer reaches anybody.
 		a.cancel()
-		<-a.result
+		_ = <-a.result
 		_ = a.Close()
 		cuts++
 		fsys, a.fs, a.opts.FS = next, next, next
@@ -302,4 +303,15 @@ func crashHistory(t *testing.T, seed uint64) (cuts, acked int) {
 		t.Errorf("seed %d: run: %v", seed, err)
 	}
 	return cuts, len(a.ledger.sent)
+}
+
+// firstDifference shows where two dumps part.
+func firstDifference(got, want string) string {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range min(len(g), len(w)) {
+		if g[i] != w[i] {
+			return fmt.Sprintf("line %d is  %s\nand was     %s", i+1, g[i], w[i])
+		}
+	}
+	return fmt.Sprintf("%d lines, there were %d", len(g), len(w))
 }

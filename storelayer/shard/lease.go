@@ -98,7 +98,7 @@ func (l *leasing) decide(ctx context.Context, q message.Queue, want int) (d grou
 	}
 	if l.req.AutoRenew && s.clients.Horizon(l.req.Client) <= s.now() {
 		// Asking is a sign of life, and a proxy's next report may be seconds away.
-		s.clients.Report(s.now(), []string{l.req.Client})
+		s.clients.Report(s.now(), l.req.Client)
 	}
 	if !p.mu.Knows(q) {
 		if in.Start, err = s.startOffset(ctx, state, l.req.Start); err != nil {
@@ -173,7 +173,7 @@ func (l *leasing) deliver(q message.Queue, leased []group.Delivery, deadline int
 func (s *Shard) settleFiltered(p *progress, handles []storelayer.Handle) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := p.mu.Settle(s.moment(), group.Settled{Handles: handles, Reason: group.Filtered})
+	out := p.mu.Settle(s.moment(), group.Filtered, handles)
 	if out.Empty() {
 		return nil
 	}
@@ -229,10 +229,10 @@ func (s *Shard) Wait(ctx context.Context, req *storelayer.WaitRequest) error {
 	used := false
 	defer func() { s.waiters.leave(w, !used) }()
 	p.mu.Lock()
-	due, any := p.mu.NextDue(s.moment())
+	due, leased := p.mu.NextDue(s.moment())
 	p.mu.Unlock()
 	var dueC <-chan time.Time
-	if any {
+	if leased {
 		timer := s.opts.Clock.NewTimer(time.Duration(max(due-s.now(), 0)) * time.Millisecond)
 		defer timer.Stop()
 		dueC = timer.C()

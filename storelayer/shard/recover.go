@@ -119,17 +119,24 @@ func (s *Shard) replay(ctx context.Context, snap *snapshot) (Recovery, error) {
 	proven := snap == nil
 	s.applying.segment = first
 	for _, seg := range segments {
-		attached, err := s.attach(seg, segments[len(segments)-1].Base)
-		if err != nil {
-			return r, err
+		if seg.Base != s.applying.segment {
+			if err := s.table.Roll(seg.Base); err != nil {
+				return r, err
+			}
+			s.applying.segment = seg.Base
 		}
-		if attached && seg.End <= from {
-			continue
-		}
-		if !attached && !seg.Active {
+		// A queue file spares the frames only where the snapshot knows what else they said.
+		if seg.End <= from && !seg.Active {
+			attached, err := s.attach(seg)
+			if err != nil {
+				return r, err
+			}
+			if attached {
+				continue
+			}
 			r.Rebuilt++
 		}
-		err = s.log.Frames(ctx, seg.Base, seg.End, func(f commitlog.Frame) error {
+		err := s.log.Frames(ctx, seg.Base, seg.End, func(f commitlog.Frame) error {
 			if snap != nil && f.End == snap.Highest {
 				if f.Epoch != snap.FrameEpoch || f.CRC != snap.FrameCRC {
 					return fmt.Errorf("%w: the frame that ends at %s is another one", errOtherHistory, f.End)
@@ -147,7 +154,29 @@ func (s *Shard) replay(ctx context.Context, snap *snapshot) (Recovery, error) {
 		return r, fmt.Errorf("%w: no frame ends at %s", errOtherHistory, snap.Highest)
 	}
 	clear(s.applying.touched)
-	return r, nil
+	return r, s.removeStrayQueueFiles(segments)
+}
+
+// removeStrayQueueFiles removes what a crash left of segments that are gone, and of files that were never whole.
+func (s *Shard) removeStrayQueueFiles(segments []commitlog.SegmentInfo) error {
+	dir := path.Join(s.opts.Dir, queueDir)
+	names, err := s.opts.FS.List(dir)
+	if err != nil {
+		return err
+	}
+	known := make(map[string]bool, len(segments))
+	for _, seg := range segments {
+		known[seg.Base.String()] = true
+	}
+	for _, name := range names {
+		if known[name] {
+			continue
+		}
+		if err := s.opts.FS.Remove(path.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // load takes the parts of a snapshot.
@@ -180,10 +209,7 @@ func (s *Shard) load(snap *snapshot, first message.Position) error {
 
 // attach puts a full segment's queue file into the table, if there is a good one. A file that is missing or
 // damaged costs time, nothing else: the frames have everything.
-func (s *Shard) attach(seg commitlog.SegmentInfo, active message.Position) (bool, error) {
-	if seg.Base == active {
-		return false, nil
-	}
+func (s *Shard) attach(seg commitlog.SegmentInfo) (bool, error) {
 	file, err := s.openQueueFile(seg.Base)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -224,4 +250,3 @@ func (s *Shard) readSnapshot(name string) (*snapshot, error) {
 	}
 	return decodeSnapshot(raw)
 }
-

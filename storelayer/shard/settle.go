@@ -41,7 +41,7 @@ func (s *Shard) ack(ctx context.Context, key group.Key, handles []storelayer.Han
 	p := s.progressOf(key)
 	done := newOutcome()
 	p.mu.Lock()
-	out := p.mu.Settle(s.moment(), group.Settled{Handles: handles, Reason: group.Acked})
+	out := p.mu.Settle(s.moment(), group.Acked, handles)
 	if out.Empty() {
 		p.mu.Unlock()
 		return out.Errs, nil
@@ -101,9 +101,8 @@ func (s *Shard) DeadLetter(ctx context.Context, h storelayer.Handle) error {
 	if err != nil || settled {
 		return err
 	}
-	return s.moveToDeadLetters(ctx, p, h.Queue, h.Offset, h.Attempt, func(dead message.Queue) (group.Step, error) {
-		out := p.mu.DeadLetter(s.moment(), h, dead)
-		return out.Step, out.Errs[0]
+	return s.moveToDeadLetters(ctx, p, h.Queue, h.Offset, h.Attempt, func(dead message.Queue) group.DeadLetterOutcome {
+		return p.mu.DeadLetter(s.moment(), h, dead)
 	})
 }
 
@@ -112,7 +111,7 @@ func (s *Shard) Alive(ctx context.Context, clients []string) error {
 	if err := s.admit(ctx); err != nil {
 		return err
 	}
-	s.clients.Report(s.now(), clients)
+	s.clients.Report(s.now(), clients...)
 	return nil
 }
 
@@ -121,7 +120,7 @@ func (s *Shard) Gone(ctx context.Context, client string) error {
 	if err := s.admit(ctx); err != nil {
 		return err
 	}
-	s.clients.Gone(client)
+	s.clients.Gone(s.now(), client)
 	for _, p := range s.allProgress() {
 		p.mu.Lock()
 		step := p.mu.ClientGone(s.moment(), client)

@@ -85,8 +85,8 @@ type Events struct {
 	Snapshot     func(start message.Position, bytes int, err error)
 	DeadLettered func(group string, q message.Queue, offset message.Offset)
 	DeadLetter   func(group string, q message.Queue, offset message.Offset, err error) // could not be moved; it is tried again
-	Expired      func(group string, q message.Queue, messages int64)                  // unsettled messages that retention passed
-	Stored       func(topic message.TopicID, messages int, bytes int)                 // in one frame, behind the watermark
+	Expired      func(group string, q message.Queue, messages int64)                   // unsettled messages that retention passed
+	Stored       func(topic message.TopicID, messages int, bytes int)                  // in one frame, behind the watermark
 	DiskLow      func(low bool, free int64)
 }
 
@@ -124,16 +124,18 @@ type Shard struct {
 
 	// Owned by the apply goroutine, which is the caller of recovery before Run.
 	applying struct {
-		segment   message.Position // base of the segment of the last frame
-		lastLease uint64           // the highest lease number recovered
-		hashes    []uint64
-		touched   map[message.TopicID]int
+		segment    message.Position // base of the segment of the last frame
+		leaseEpoch message.Epoch    // of the last lease recovered
+		lastLease  uint64           // the highest lease number recovered of that epoch
+		hashes     []uint64
+		touched    map[message.TopicID]int
 	}
 	seen    atomic.Pointer[frameMark] // the last frame that apply began
 	applied atomic.Pointer[frameMark] // the last frame that apply finished
 
 	rolled       chan struct{} // a segment became full; capacity 1
 	snapshotting sync.Mutex    // one snapshot at a time
+	rolling      sync.Mutex    // queue files are written, or a segment is trimmed
 
 	filesMu sync.Mutex
 	files   map[message.Position]*queueFile
@@ -167,12 +169,12 @@ const (
 // [*commitlog.DamageError] if bytes that were durable are not what they were.
 func Open(ctx context.Context, opts Options) (*Shard, error) {
 	s := &Shard{
-		id:        opts.ID,
-		opts:      opts,
-		waiters:   newWaiters(),
-		disk:      newDiskMark(opts.FS, opts.Dir, opts.DiskMark, opts.Events.DiskLow),
-		rolled:    make(chan struct{}, 1),
-		files:     make(map[message.Position]*queueFile),
+		id:      opts.ID,
+		opts:    opts,
+		waiters: newWaiters(),
+		disk:    newDiskMark(opts.FS, opts.Dir, opts.DiskMark, opts.Events.DiskLow),
+		rolled:  make(chan struct{}, 1),
+		files:   make(map[message.Position]*queueFile),
 	}
 	s.dead = newDeadLetterer(s)
 	s.clients = group.NewClients(s.now())

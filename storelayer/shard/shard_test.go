@@ -100,6 +100,7 @@ func TestDeadLetter(t *testing.T) {
 	if err := <-failed; !errors.Is(err, away) {
 		t.Fatalf("failed with %v", err)
 	}
+	r.send(text(3, "barrier", "")) // the leases before it have been applied
 	state, err := r.Groups(t.Context(), "g")
 	if err != nil || state[0].Committed != 0 {
 		t.Fatalf("it must stay unsettled while it cannot be moved: %+v, %v", state, err)

@@ -1,6 +1,7 @@
 package memfs
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"io/fs"
@@ -50,7 +51,7 @@ func (h *handle) ReadAt(p []byte, off int64) (n int, err error) {
 
 func (n *inode) readAt(p []byte, off int64) (read int, short bool) {
 	if off >= n.size {
-		return 0, true
+		return 0, len(p) > 0
 	}
 	read = int(min(int64(len(p)), n.size-off))
 	n.pages.read(p[:read], off)
@@ -245,12 +246,14 @@ func (m *mapping) Unmap() error {
 // Lock is good among the users of one FS; Crash and Restart end it, as the end of a process does.
 func (f *FS) Lock(name string, holder vfs.Holder) (vfs.Lock, error) {
 	name = path.Clean(name)
+	var refused error // says all by itself: no path around it
 	err := f.do(Op{Kind: OpLock, Path: name}, func() error {
 		if !f.mu.dirs[path.Dir(name)] {
 			return fs.ErrNotExist
 		}
 		if other, held := f.mu.locks[name]; held {
-			return &vfs.LockedError{Dir: path.Dir(name), Path: name, Holder: other.String()}
+			refused = &vfs.LockedError{Dir: path.Dir(name), Path: name, Holder: other.String()}
+			return nil
 		}
 		if f.mu.names[name] == nil {
 			f.changeLocked(nameChange{add: name, node: newInode()})
@@ -258,7 +261,7 @@ func (f *FS) Lock(name string, holder vfs.Holder) (vfs.Lock, error) {
 		f.mu.locks[name] = holder
 		return nil
 	})
-	if err != nil {
+	if err := cmp.Or(err, refused); err != nil {
 		return nil, err
 	}
 	return &lock{fs: f, name: name}, nil

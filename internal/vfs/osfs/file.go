@@ -2,6 +2,7 @@ package osfs
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 
@@ -104,8 +105,8 @@ func (f *file) control(name string, call func(fd int) error) error {
 			}
 		}
 	})
-	if err != nil {
-		return wrap(err)
+	if err != nil { // Control fails on a closed file alone, with an error of its own
+		return fmt.Errorf("%w: %w", vfs.ErrClosed, err)
 	}
 	if callErr != nil {
 		return wrap(&fs.PathError{Op: name, Path: f.f.Name(), Err: callErr})
