@@ -2,6 +2,12 @@ module github.com/stratamq/stratamq
 
 go 1.26.9
 
+// The other modules of this repository, also without go.work.
+replace (
+	github.com/stratamq/stratamq/api => ./api
+	github.com/stratamq/stratamq/message => ./message
+)
+
 require (
 	connectrpc.com/connect v1.21.1
 	github.com/anishathalye/porcupine v1.3.1

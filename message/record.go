@@ -28,7 +28,7 @@ const (
 	RecordGroupDelete  RecordType = 11 // a group's generation ended
 	RecordTopicDelete  RecordType = 12 // a topic id ended on this shard
 	RecordTransaction  RecordType = 13 // a half message ended; a committed copy stands in the same frame
-	RecordTimerEnd     RecordType = 14 // a timer fired or was cancelled; a fired copy stands in the same frame
+	RecordTimerEnd     RecordType = 14 // a timer fired or was canceled; a fired copy stands in the same frame
 	RecordFirstOffset  RecordType = 15 // retention moved the first offset of queues
 	RecordShardClosing RecordType = 16 // the last record before a handover
 	recordTypeEnd      RecordType = 17

@@ -25,6 +25,7 @@ type frameBuf struct {
 	buf    []byte // header, records; sealed: checksum and zeros to the page as well
 	head   frameHeader
 	crc    uint32
+	base   message.Position // of the segment that it lies in
 	reqs   []*Request
 	bytes  int64          // of reqs, as they were admitted
 	create *segmentHeader // the segment that this frame begins, or nil
@@ -49,7 +50,7 @@ func (f *frameBuf) reset() {
 
 // frame is what Apply sees of it.
 func (f *frameBuf) frame() Frame {
-	return frameOf(&f.head, f.buf[frameHeaderLen:f.head.length-frameCRCLen:f.head.length-frameCRCLen])
+	return frameOf(&f.head, f.buf[frameHeaderLen:f.head.length-frameCRCLen:f.head.length-frameCRCLen], f.crc, f.base)
 }
 
 // fits reports whether the frame may take the batch: the first always, others up to the target.
@@ -117,6 +118,7 @@ func (l *Log) seal(f *frameBuf) {
 	h.position, h.prevCRC, h.committed = at, l.tail.crc, at
 	h.put(f.buf)
 	f.crc = crc32.Checksum(f.buf, castagnoli)
+	f.base = l.active.base
 	f.buf = binary.LittleEndian.AppendUint32(f.buf, f.crc)
 	f.buf = append(f.buf, zeroPage[:pages(int64(length))-int64(length)]...)
 	l.tail.advance(h, f.crc)

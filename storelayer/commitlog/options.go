@@ -149,7 +149,9 @@ type Request struct {
 type Frame struct {
 	Position  message.Position // of the frame; its first record lies at FirstRecord
 	End       message.Position // where the next frame begins
+	Segment   message.Position // base of the segment that it lies in
 	Epoch     message.Epoch
+	CRC       uint32 // of the whole frame: with Epoch and End it names a history
 	Count     int    // of records
 	Records   []byte // records back to back
 	StoreTime int64  // the greatest of its records, in milliseconds

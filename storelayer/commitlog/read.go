@@ -165,7 +165,7 @@ func (l *Log) segmentFrames(ctx context.Context, s *segment, from, to message.Po
 			return damage(err)
 		}
 		c.advance(&h, crc)
-		if err := fn(frameOf(&h, records)); err != nil {
+		if err := fn(frameOf(&h, records, crc, s.header.base)); err != nil {
 			return err
 		}
 	}

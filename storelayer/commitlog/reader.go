@@ -117,9 +117,9 @@ func (c *chain) advance(h *frameHeader, crc uint32) {
 	c.maxTime = max(c.maxTime, h.maxTime)
 }
 
-func frameOf(h *frameHeader, records []byte) Frame {
+func frameOf(h *frameHeader, records []byte, crc uint32, segment message.Position) Frame {
 	return Frame{
-		Position: h.position, End: h.end(), Epoch: h.epoch, Count: int(h.count),
+		Position: h.position, End: h.end(), Segment: segment, Epoch: h.epoch, CRC: crc, Count: int(h.count),
 		Records: records, StoreTime: h.maxTime,
 	}
 }

@@ -1,0 +1,177 @@
+package shard
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/stratamq/stratamq/message"
+	"github.com/stratamq/stratamq/storelayer"
+	"github.com/stratamq/stratamq/storelayer/commitlog"
+)
+
+// Append implements [storelayer.Shard].
+func (s *Shard) Append(ctx context.Context, req *storelayer.AppendRequest) ([]storelayer.Appended, error) {
+	if err := s.admit(ctx); err != nil {
+		return nil, err
+	}
+	if req.Ack == storelayer.AckReplicated {
+		return nil, storelayer.ErrNotReplicated
+	}
+	if s.disk.low() {
+		return nil, s.disk.err()
+	}
+	ack := commitlog.AckDurable
+	if req.Ack == storelayer.AckLocal {
+		ack = commitlog.AckLocal
+	}
+	b := newMessageBatch(s, req.Messages)
+	if err := s.log.Submit(&commitlog.Request{Batch: b, Ack: ack, Done: b.done}); err != nil {
+		return nil, logError(err)
+	}
+	return b.wait(ctx)
+}
+
+// The states of a batch: who touches the caller's memory, and whether anything was appended.
+const (
+	batchWaiting   = iota // nobody has read it
+	batchEncoding         // the committer reads the messages
+	batchEncoded          // the messages are in a frame; the caller's memory is free
+	batchCancelled        // the caller left first; nothing is appended
+)
+
+// messageBatch is the messages of one append on their way into one frame.
+//
+// The caller lends its memory. A caller that gives up moves waiting to cancelled, or else waits until the
+// committer has copied the bytes, which takes no I/O.
+type messageBatch struct {
+	shard    *Shard
+	messages []message.Message
+	places   []storelayer.Appended
+	size     int
+
+	state   atomic.Int32
+	encoded chan struct{} // closed on leaving encoding
+	answer  chan error    // holds one
+}
+
+func newMessageBatch(s *Shard, messages []message.Message) *messageBatch {
+	b := &messageBatch{
+		shard: s, messages: messages, places: make([]storelayer.Appended, len(messages)),
+		encoded: make(chan struct{}), answer: make(chan error, 1),
+	}
+	for i := range messages {
+		b.size += messages[i].RecordLen()
+	}
+	return b
+}
+
+// Size implements [commitlog.Batch].
+func (b *messageBatch) Size() int { return b.size }
+
+// AppendTo implements [commitlog.Batch]: the committer calls it once, in log order, so offsets are given here.
+func (b *messageBatch) AppendTo(dst []byte, at message.Position, storeTime int64) ([]byte, int) {
+	if !b.state.CompareAndSwap(batchWaiting, batchEncoding) {
+		return dst, 0
+	}
+	for i := range b.messages {
+		start := len(dst)
+		dst = b.shard.encodeMessage(dst, &b.messages[i], at, storeTime)
+		b.places[i] = storelayer.Appended{Offset: b.messages[i].Offset, Position: at, StoreTime: storeTime}
+		at += message.Position(len(dst) - start)
+	}
+	b.state.Store(batchEncoded)
+	close(b.encoded)
+	return dst, len(b.messages)
+}
+
+func (b *messageBatch) done(err error) { b.answer <- err }
+
+func (b *messageBatch) wait(ctx context.Context) ([]storelayer.Appended, error) {
+	select {
+	case err := <-b.answer:
+		return b.result(err)
+	case <-ctx.Done():
+	}
+	if b.state.CompareAndSwap(batchWaiting, batchCancelled) {
+		return nil, context.Cause(ctx)
+	}
+	<-b.encoded
+	select {
+	case err := <-b.answer:
+		return b.result(err)
+	default:
+		return nil, fmt.Errorf("%w: %w", storelayer.ErrUnknown, context.Cause(ctx))
+	}
+}
+
+func (b *messageBatch) result(err error) ([]storelayer.Appended, error) {
+	if err != nil {
+		return nil, unknown(err)
+	}
+	return b.places, nil
+}
+
+// encodeMessage gives m its offset and appends its record. Only the committer calls it.
+func (s *Shard) encodeMessage(dst []byte, m *message.Message, at message.Position, storeTime int64) []byte {
+	m.Offset = s.table.Reserve(m.Queue, 1)
+	m.PhysicalOffset = message.PhysicalOffset(s.id, at)
+	m.StoreTime = storeTime
+	return m.AppendRecord(dst, message.RecordMessage)
+}
+
+// stateBatch is the records of one decision, and the messages that move with it, in one frame.
+type stateBatch struct {
+	shard   *Shard
+	moved   []message.Message // re-appended, before the records that end their old state
+	records []message.Record
+}
+
+// Size implements [commitlog.Batch].
+func (b *stateBatch) Size() int {
+	n := 0
+	for i := range b.moved {
+		n += b.moved[i].RecordLen()
+	}
+	for i := range b.records {
+		n += message.EnvelopeLen + len(b.records[i].Body)
+	}
+	return n
+}
+
+// AppendTo implements [commitlog.Batch].
+func (b *stateBatch) AppendTo(dst []byte, at message.Position, storeTime int64) ([]byte, int) {
+	base := len(dst)
+	for i := range b.moved {
+		dst = b.shard.encodeMessage(dst, &b.moved[i], at+message.Position(len(dst)-base), storeTime)
+	}
+	for _, r := range b.records {
+		dst = r.AppendTo(dst)
+	}
+	return dst, len(b.moved) + len(b.records)
+}
+
+// outcome is where one goroutine waits for the sync of its records.
+type outcome chan error
+
+func newOutcome() outcome { return make(outcome, 1) }
+
+func (o outcome) set(err error) { o <- err }
+
+// wait returns the outcome, or ErrUnknown if ctx ends first: the records are on their way.
+func (o outcome) wait(ctx context.Context) error {
+	select {
+	case err := <-o:
+		return unknown(err)
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", storelayer.ErrUnknown, context.Cause(ctx))
+	}
+}
+
+// unknown marks the error of an append that was admitted: it says nothing about what a recovery will find.
+func unknown(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", storelayer.ErrUnknown, logError(err))
+}

@@ -1,0 +1,323 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stratamq/stratamq/message"
+	"github.com/stratamq/stratamq/storelayer"
+	"github.com/stratamq/stratamq/storelayer/commitlog"
+	"github.com/stratamq/stratamq/storelayer/group"
+	"github.com/stratamq/stratamq/storelayer/queue"
+)
+
+// maxScans bounds how often one lease goes on behind messages that do not match.
+const maxScans = 16
+
+// Lease implements [storelayer.Shard].
+func (s *Shard) Lease(ctx context.Context, req *storelayer.LeaseRequest) (storelayer.Leased, error) {
+	if err := s.admit(ctx); err != nil {
+		return storelayer.Leased{}, err
+	}
+	if s.topicGone(req.Topic) {
+		return storelayer.Leased{}, storelayer.ErrQueueNotFound
+	}
+	// The token and the tier come first: what arrives or is sealed behind them is for the next lease.
+	answer := storelayer.Leased{Token: s.waiters.token(req.Topic), Tier: s.tier()}
+	p := s.progressOf(group.Key{Name: req.Group, Generation: req.Generation})
+	p.maxAttempts.Store(int64(req.MaxAttempts))
+	l := leasing{shard: s, progress: p, req: req, answer: &answer, room: req.MaxBytes}
+	for _, id := range req.Queues {
+		if err := l.queue(ctx, message.Queue{Topic: req.Topic, ID: id}); err != nil {
+			// What was leased before this queue failed is delivered; the error comes again.
+			if len(answer.Deliveries) > 0 {
+				break
+			}
+			return storelayer.Leased{}, err
+		}
+		if len(answer.Deliveries) >= req.Max || l.room <= 0 && len(answer.Deliveries) > 0 {
+			break
+		}
+	}
+	return answer, nil
+}
+
+// leasing is one lease on its way over the queues of a topic.
+type leasing struct {
+	shard    *Shard
+	progress *progress
+	req      *storelayer.LeaseRequest
+	answer   *storelayer.Leased
+	room     int // bytes of hot bodies that still fit
+}
+
+// queue leases from one queue what still fits.
+func (l *leasing) queue(ctx context.Context, q message.Queue) error {
+	for range maxScans {
+		want := l.req.Max - len(l.answer.Deliveries)
+		if want <= 0 || l.room <= 0 {
+			return nil
+		}
+		d, deadline, number, err := l.decide(ctx, q, want)
+		if err != nil {
+			return err
+		}
+		if len(d.Exhausted) > 0 {
+			l.shard.dead.wake()
+		}
+		if err := l.deliver(q, d.Leased, deadline, number); err != nil {
+			return err
+		}
+		if !d.More {
+			return nil
+		}
+	}
+	// Matching messages may lie further on: the poll must come again and not park.
+	l.answer.Token = 0
+	return nil
+}
+
+// decide asks the group and appends what it decides. The records enter the log under the group's lock, so that
+// they stand there in the order of the decisions.
+func (l *leasing) decide(ctx context.Context, q message.Queue, want int) (d group.Decision, deadline int64, number uint64, err error) {
+	s, p := l.shard, l.progress
+	state, known := s.table.Queue(q)
+	if !known {
+		return group.Decision{}, 0, 0, nil
+	}
+	entries := entryCache{table: s.table, q: q}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	in := group.LeaseInput{
+		Queue: q, First: state.First, Next: state.Next,
+		Max: want, MaxAttempts: max(l.req.MaxAttempts, 1),
+		Deadline: s.now() + l.req.Invisible.Milliseconds(), Auto: l.req.AutoRenew, Client: l.req.Client,
+		Lease: s.leases.Add(1),
+	}
+	if l.req.AutoRenew && s.clients.Horizon(l.req.Client) <= s.now() {
+		// Asking is a sign of life, and a proxy's next report may be seconds away.
+		s.clients.Report(s.now(), l.req.Client)
+	}
+	if !p.mu.Knows(q) {
+		if in.Start, err = s.startOffset(ctx, state, l.req.Start); err != nil {
+			return group.Decision{}, 0, 0, err
+		}
+	}
+	if !l.req.Filter.All() {
+		in.Match = func(o message.Offset) bool { return entries.match(o, l.req.Filter.MatchHash) }
+	}
+	d = p.mu.Lease(s.moment(), &in)
+	if d.Expired > 0 && s.opts.Events.Expired != nil {
+		s.opts.Events.Expired(p.key.Name, q, d.Expired)
+	}
+	if d.Empty() {
+		return d, d.Deadline, in.Lease, nil
+	}
+	// Nobody waits for the sync of a lease: if a power cut takes it, the message is simply delivered again.
+	if err := s.submit(d.Step, nil, nil); err != nil {
+		p.mu.Abort(d.ID)
+		return group.Decision{}, 0, 0, err
+	}
+	return d, d.Deadline, in.Lease, nil
+}
+
+// deliver reads the bytes of leased offsets. What only the bucket has goes out without them; what turns out not
+// to match by its text is settled; what does not fit is given back.
+func (l *leasing) deliver(q message.Queue, leased []group.Delivery, deadline int64, number uint64) error {
+	s := l.shard
+	var mismatched, tooMuch []storelayer.Handle
+	for _, d := range leased {
+		h := storelayer.Handle{
+			Shard: s.id, Queue: q, Offset: d.Offset, Group: l.progress.key.Name, Generation: l.progress.key.Generation,
+			Epoch: s.epoch, Lease: number, Attempt: d.Attempt, Deadline: deadline,
+		}
+		if l.room <= 0 {
+			tooMuch = append(tooMuch, h)
+			continue
+		}
+		stored, err := s.read(q, d.Offset)
+		switch {
+		case errors.Is(err, queue.ErrNotLocal):
+			l.answer.Deliveries = append(l.answer.Deliveries, storelayer.Delivery{Handle: h})
+			continue
+		case err != nil:
+			return err
+		}
+		if !l.req.Filter.All() && !l.req.Filter.MatchTag(tagOf(stored)) {
+			mismatched = append(mismatched, h)
+			continue
+		}
+		if len(stored) > l.room && len(l.answer.Deliveries) > 0 {
+			l.room = 0
+			tooMuch = append(tooMuch, h)
+			continue
+		}
+		l.room -= len(stored)
+		l.answer.Deliveries = append(l.answer.Deliveries, storelayer.Delivery{Handle: h, Record: stored})
+	}
+	if len(mismatched) > 0 {
+		if err := s.settleFiltered(l.progress, mismatched); err != nil {
+			return err
+		}
+	}
+	if len(tooMuch) > 0 {
+		return s.release(l.progress, tooMuch)
+	}
+	return nil
+}
+
+// settleFiltered settles leased messages that did not match after all. Nobody waits: if it is lost they are
+// leased and filtered again.
+func (s *Shard) settleFiltered(p *progress, handles []storelayer.Handle) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := p.mu.Settle(s.moment(), group.Filtered, handles)
+	if out.Empty() {
+		return nil
+	}
+	if err := s.submit(out.Step, nil, nil); err != nil {
+		p.mu.Abort(out.ID)
+		return err
+	}
+	return nil
+}
+
+// Release implements [storelayer.Shard].
+func (s *Shard) Release(ctx context.Context, handles []storelayer.Handle) error {
+	if err := s.admit(ctx); err != nil {
+		return err
+	}
+	for key, of := range byGroup(handles) {
+		if err := s.release(s.progressOf(key), of); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Shard) release(p *progress, handles []storelayer.Handle) error {
+	p.mu.Lock()
+	step := p.mu.Release(s.moment(), handles)
+	if step.Empty() {
+		p.mu.Unlock()
+		return nil
+	}
+	err := s.submit(step, nil, nil)
+	if err != nil {
+		p.mu.Abort(step.ID)
+	}
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	s.waiters.visible(handles[0].Queue.Topic, p.key.Name, len(handles))
+	return nil
+}
+
+// Wait implements [storelayer.Shard].
+func (s *Shard) Wait(ctx context.Context, req *storelayer.WaitRequest) error {
+	if err := s.admit(ctx); err != nil {
+		return err
+	}
+	p := s.progressOf(group.Key{Name: req.Group, Generation: req.Generation})
+	w := s.waiters.park(req.Topic, req.Group, req.Token)
+	if w == nil {
+		return nil
+	}
+	used := false
+	defer func() { s.waiters.leave(w, !used) }()
+	p.mu.Lock()
+	due, leased := p.mu.NextDue(s.moment())
+	p.mu.Unlock()
+	var dueC <-chan time.Time
+	if leased {
+		timer := s.opts.Clock.NewTimer(time.Duration(max(due-s.now(), 0)) * time.Millisecond)
+		defer timer.Stop()
+		dueC = timer.C()
+	}
+	select {
+	case <-w.woken:
+	case <-dueC:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	used = true
+	return nil
+}
+
+// startOffset says where a group begins in a queue that it has never read.
+func (s *Shard) startOffset(ctx context.Context, state queue.State, from storelayer.StartFrom) (message.Offset, error) {
+	switch from.Policy {
+	case storelayer.StartFirst:
+		return state.First, nil
+	case storelayer.StartLast:
+		return state.Next, nil
+	case storelayer.StartAtTime:
+		return s.offsetAt(state, from.Time)
+	case storelayer.StartAuto:
+	}
+	if state.First == state.Next {
+		return state.First, nil
+	}
+	oldest, err := s.readAny(ctx, state.Queue, state.First)
+	if err != nil {
+		return 0, fmt.Errorf("age of the oldest message of queue %s: %w", state.Queue, err)
+	}
+	if s.now()-message.Stored(oldest).StoreTime() < autoStartAge.Milliseconds() {
+		return state.First, nil
+	}
+	return state.Next, nil
+}
+
+// autoStartAge is RocketMQ's: a queue younger than this is read from its beginning.
+const autoStartAge = 72 * time.Hour
+
+// tier says where the shard's local bytes begin.
+func (s *Shard) tier() storelayer.TierState {
+	return storelayer.TierState{SealSequence: s.sealSequence.Load()}
+}
+
+// moment is what a decision may know.
+func (s *Shard) moment() group.Moment {
+	return group.Moment{Now: s.now(), Epoch: s.epoch, Horizon: s.clients.Horizon, End: s.table.Next}
+}
+
+// entryCache reads consumeQueue entries in runs: a lease that filters asks for one after the other.
+type entryCache struct {
+	table *queue.Table
+	q     message.Queue
+	first message.Offset
+	run   []message.Entry
+}
+
+// match asks a filter about the entry at an offset. An entry that is not local matches: whoever reads the
+// message decides by its text.
+func (c *entryCache) match(o message.Offset, matches func(uint32) bool) bool {
+	if o < c.first || o >= c.first+message.Offset(len(c.run)) {
+		run, err := c.table.Range(c.run[:0], c.q, o, 256)
+		if err != nil || len(run) == 0 {
+			c.run = c.run[:0]
+			return true
+		}
+		c.first, c.run = o, run
+	}
+	return matches(c.run[o-c.first].TagHash)
+}
+
+// submit appends the records of a step, and the messages that move with it, without waiting; answer, which
+// may be nil, gets the outcome after the sync.
+func (s *Shard) submit(step group.Step, moved []message.Message, answer func(error)) error {
+	if answer == nil {
+		answer = func(error) {}
+	}
+	b := &stateBatch{shard: s, records: step.Records, moved: moved}
+	return logError(s.log.Submit(&commitlog.Request{Batch: b, Done: answer}))
+}
+
+// tagOf returns the tag of a stored message, "" for none.
+func tagOf(stored message.Stored) string {
+	tag, _ := message.Property(stored.Properties(), message.PropertyTag)
+	return string(tag)
+}

@@ -1,0 +1,129 @@
+package shard
+
+import (
+	"context"
+
+	"github.com/stratamq/stratamq/message"
+	"github.com/stratamq/stratamq/storelayer"
+	"github.com/stratamq/stratamq/storelayer/group"
+)
+
+// Commit implements [storelayer.Shard].
+func (s *Shard) Commit(ctx context.Context, req *storelayer.ResetRequest) error {
+	return s.move(ctx, req, func(p *progress) group.Step { return p.mu.Commit(req.Queue, req.Offset) })
+}
+
+// Reset implements [storelayer.Shard].
+func (s *Shard) Reset(ctx context.Context, req *storelayer.ResetRequest) error {
+	err := s.move(ctx, req, func(p *progress) group.Step {
+		return p.mu.Reset(s.moment(), req.Queue, req.Offset, s.leases.Add(1))
+	})
+	if err == nil {
+		s.waiters.visible(req.Queue.Topic, req.Group, 1)
+	}
+	return err
+}
+
+// move appends what changes a group's offset and waits for the sync.
+func (s *Shard) move(ctx context.Context, req *storelayer.ResetRequest, decide func(*progress) group.Step) error {
+	state, err := s.queueState(ctx, req.Queue)
+	if err != nil {
+		return err
+	}
+	if req.Offset < 0 || req.Offset > state.Next {
+		return &storelayer.OffsetOutOfRangeError{Queue: req.Queue, Offset: req.Offset, First: state.First, Next: state.Next}
+	}
+	p := s.progressOf(group.Key{Name: req.Group, Generation: req.Generation})
+	done := newOutcome()
+	p.mu.Lock()
+	step := decide(p)
+	if step.Empty() {
+		p.mu.Unlock()
+		return nil
+	}
+	if err = s.submit(step, nil, done.set); err != nil {
+		p.mu.Abort(step.ID)
+	}
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return done.wait(ctx)
+}
+
+// Committed implements [storelayer.Shard].
+func (s *Shard) Committed(ctx context.Context, name string, generation uint32, q message.Queue) (message.Offset, error) {
+	if _, err := s.queueState(ctx, q); err != nil {
+		return 0, err
+	}
+	s.mu.RLock()
+	p := s.mu.groups[group.Key{Name: name, Generation: generation}]
+	s.mu.RUnlock()
+	if p == nil {
+		return 0, storelayer.ErrOffsetNotFound
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	offset, ok := p.mu.Committed(q)
+	if !ok {
+		return 0, storelayer.ErrOffsetNotFound
+	}
+	return offset, nil
+}
+
+// Groups implements [storelayer.Shard].
+func (s *Shard) Groups(ctx context.Context, name string) ([]storelayer.GroupState, error) {
+	if err := s.admit(ctx); err != nil {
+		return nil, err
+	}
+	var states []storelayer.GroupState
+	for _, p := range s.allProgress() {
+		if name == "" || p.key.Name == name {
+			states = append(states, s.groupStates(p)...)
+		}
+	}
+	return states, nil
+}
+
+func (s *Shard) groupStates(p *progress) []storelayer.GroupState {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var states []storelayer.GroupState
+	for _, q := range p.mu.Queues() {
+		state, _ := s.table.Queue(q)
+		counts, known := p.mu.Counts(s.moment(), q, state.First, state.Next)
+		if !known {
+			continue
+		}
+		states = append(states, storelayer.GroupState{
+			Group: p.key.Name, Queue: q, Committed: counts.Committed, Next: state.Next,
+			Ready: counts.Ready, InFlight: counts.InFlight, Settled: counts.Settled,
+		})
+	}
+	return states
+}
+
+// DeleteGroup implements [storelayer.Shard].
+func (s *Shard) DeleteGroup(ctx context.Context, name string, generation uint32) error {
+	if err := s.admit(ctx); err != nil {
+		return err
+	}
+	r := group.LifeRecord{Key: group.Key{Name: name, Generation: generation}}
+	return s.appendRecord(ctx, message.Record{Type: message.RecordGroupDelete, Body: r.AppendTo(nil)})
+}
+
+// DeleteTopic implements [storelayer.Shard].
+func (s *Shard) DeleteTopic(ctx context.Context, topic message.TopicID) error {
+	if err := s.admit(ctx); err != nil {
+		return err
+	}
+	return s.appendRecord(ctx, message.Record{Type: message.RecordTopicDelete, Topic: topic})
+}
+
+func (s *Shard) appendRecord(ctx context.Context, r message.Record) error {
+	done := newOutcome()
+	if err := s.submit(group.Step{Records: []message.Record{r}}, nil, done.set); err != nil {
+		return err
+	}
+	return done.wait(ctx)
+}
