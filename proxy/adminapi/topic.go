@@ -299,4 +299,3 @@ func (s *Service) topicName(id message.TopicID) string {
 	}
 	return id.String()
 }
-
