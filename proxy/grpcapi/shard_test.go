@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -22,8 +23,7 @@ import (
 // realShard is the store's own shard on a disk in memory.
 type realShard struct {
 	*shard.Shard
-	clock *clock.Manual
-	stop  func()
+	stop func()
 }
 
 // deadTopicID is the topic of every group's dead letters in these tests.
@@ -35,11 +35,11 @@ func (deadLetters) DeadLetterQueue(_ context.Context, group string) (string, mes
 	return meta.DeadLetterTopic(group), message.Queue{Topic: deadTopicID}, nil
 }
 
-func openShard(t *testing.T, fs vfs.FS, manual *clock.Manual) *realShard {
+func openShard(t *testing.T, fs vfs.FS, c clock.Clock) *realShard {
 	t.Helper()
 	s, err := shard.Open(t.Context(), shard.Options{
 		Config: shard.Config{SegmentSize: 4 << 20, MaxAttempts: 3},
-		ID:     1, FS: fs, Dir: "/shard", Clock: manual, Rand: rand.New(rand.NewPCG(1, 2)),
+		ID:     1, FS: fs, Dir: "/shard", Clock: c, Rand: rand.New(rand.NewPCG(1, 2)),
 		Logger: slog.New(slog.DiscardHandler), Create: true,
 		NextEpoch:   func(_ context.Context, last message.Epoch) (message.Epoch, error) { return last + 1, nil },
 		DeadLetters: deadLetters{},
@@ -51,7 +51,7 @@ func openShard(t *testing.T, fs vfs.FS, manual *clock.Manual) *realShard {
 	result := make(chan error, 1)
 	go func() { result <- s.Run(ctx) }()
 	stopped := false
-	r := &realShard{Shard: s, clock: manual}
+	r := &realShard{Shard: s}
 	r.stop = func() {
 		if stopped {
 			return
@@ -127,4 +127,32 @@ func TestOverTheRealShard(t *testing.T) {
 		string(frames.messages[0].GetBody()) != string(got[9].GetBody()) {
 		t.Errorf("%v", frames.messages[0])
 	}
+}
+
+// TestPullsWakeTogether parks several pulls of one queue on the store's own shard, where one arrival wakes one
+// waiter of each group: every one of them is woken.
+func TestPullsWakeTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newBubbleRig(t, rigOptions{shard: openShard(t, memfs.New(1), clock.Runtime())})
+		queue := r.single(0)
+		start := time.Now()
+		got := make(chan pullFrames, 3)
+		for range 3 {
+			go func() {
+				got <- r.pull(&pb.PullMessageRequest{Group: groupResource(), MessageQueue: queue, BatchSize: 1})
+			}()
+		}
+		time.Sleep(time.Second)
+		m := plainMessage("1", "body")
+		m.Topic = queue.GetTopic()
+		r.mustSend(m)
+		for range 3 {
+			if frames := <-got; len(frames.messages) != 1 {
+				t.Errorf("%+v", frames)
+			}
+		}
+		if took := time.Since(start); took >= 2*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
 }
