@@ -184,11 +184,10 @@ func (h *history) life(ctx context.Context) error {
 		l, err := h.open(ctx)
 		if err == nil {
 			h.fs.SetHook(nil)
-			if h.fs.Stopped() {
-				_ = l.Close() // the trouble came with the last call, or to the filler
-			} else {
+			if !h.fs.Stopped() {
 				return h.work(ctx, l)
 			}
+			_ = l.Close() // the trouble came with the last call
 		}
 		if damage, ok := errors.AsType[*DamageError](err); ok {
 			return fmt.Errorf("start %d: %w", tries, damage)
@@ -207,6 +206,10 @@ func (h *history) work(ctx context.Context, l *Log) error {
 	defer func() { _ = l.Close() }()
 	if err := h.check(ctx, l); err != nil {
 		return err
+	}
+	if h.rng.IntN(4) == 0 {
+		h.fs.Stop() // readers have had what Open served, and nothing was synced since
+		return nil
 	}
 	h.trouble([]int{20, 60, 200}[h.rng.IntN(3)])
 	h.epoch++
