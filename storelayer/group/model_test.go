@@ -62,7 +62,9 @@ func (w *world) moment() Moment {
 	}
 }
 
-func (w *world) queue() message.Queue { return message.Queue{Topic: 0xa1, ID: message.QueueID(w.rng.IntN(2))} }
+func (w *world) queue() message.Queue {
+	return message.Queue{Topic: 0xa1, ID: message.QueueID(w.rng.IntN(2))}
+}
 
 // submit appends a step, or refuses it.
 func (w *world) submit(s Step) bool {
@@ -328,23 +330,71 @@ func TestHistories(t *testing.T) {
 			w.checkModel(seed)
 		}
 		w.sync(len(w.pending))
-		want := dump(t, w.g)
-		for range 2 {
-			n := w.rng.IntN(len(w.log) + 1)
-			if got := dump(t, w.replay(n)); got != want {
-				t.Fatalf("seed %d: snapshot after %d of %d records:\n%s\nwant:\n%s", seed, n, len(w.log), got, want)
-			}
-		}
-		if len(w.g.flying) != 0 {
-			t.Fatalf("seed %d: %d records still on their way", seed, len(w.g.flying))
-		}
-		for _, q := range w.g.Queues() {
-			p := w.g.queues[q]
-			if len(p.over) != 0 || p.resets != 0 {
-				t.Fatalf("seed %d: overlay of %s holds %v, %d resets", seed, q, p.over, p.resets)
-			}
+		w.checkHistory(seed)
+		w.drain(seed)
+	}
+}
+
+// checkHistory compares snapshots at random points, and the log behind each, with the group.
+func (w *world) checkHistory(seed uint64) {
+	w.t.Helper()
+	want := dump(w.t, w.g)
+	for range 2 {
+		n := w.rng.IntN(len(w.log) + 1)
+		if got := dump(w.t, w.replay(n)); got != want {
+			w.t.Fatalf("seed %d: snapshot after %d of %d records:\n%s\nwant:\n%s", seed, n, len(w.log), got, want)
 		}
 	}
+	if len(w.g.flying) != 0 {
+		w.t.Fatalf("seed %d: %d records still on their way", seed, len(w.g.flying))
+	}
+	for _, q := range w.g.Queues() {
+		p := w.g.queues[q]
+		if len(p.over) != 0 || p.resets != 0 {
+			w.t.Fatalf("seed %d: overlay of %s holds %v, %d resets", seed, q, p.over, p.resets)
+		}
+	}
+}
+
+// drain lets every lease end and settles what is leased then: nothing stays behind, and nothing comes that is settled.
+func (w *world) drain(seed uint64) {
+	w.t.Helper()
+	w.now += MaxAutoLease
+	for q, end := range w.ends {
+		for {
+			w.lease++
+			d := w.g.Lease(w.moment(), &LeaseInput{
+				Queue: q, Start: w.first[q], First: w.first[q], Next: end, Max: 10, MaxAttempts: maxAttempt, Deadline: w.now, Lease: w.lease,
+			})
+			w.land(d.Step)
+			if len(d.Leased) == 0 {
+				break
+			}
+			var hs []storelayer.Handle
+			for _, l := range d.Leased {
+				if w.model.settled(q, l.Offset) {
+					w.t.Fatalf("seed %d: settled message %s/%d leased again", seed, q, l.Offset)
+				}
+				hs = append(hs, storelayer.Handle{
+					Queue: q, Offset: l.Offset, Group: testKey.Name, Generation: testKey.Generation,
+					Epoch: w.epoch, Lease: w.lease, Attempt: l.Attempt, Deadline: d.Deadline,
+				})
+			}
+			w.land(w.g.Settle(w.moment(), Acked, hs).Step)
+		}
+		if floor, _ := w.g.Committed(q); floor < end {
+			w.t.Fatalf("seed %d: %s is settled up to %d of %d and has nothing to lease", seed, q, floor, end)
+		}
+	}
+}
+
+// land appends and applies a step that is not refused.
+func (w *world) land(s Step) {
+	for _, rec := range s.Records {
+		w.pending = append(w.pending, logged{rec: rec, at: w.at})
+		w.at += message.Position(16 + len(rec.Body))
+	}
+	w.sync(len(w.pending))
 }
 
 func (w *world) checkModel(seed uint64) {
@@ -474,6 +524,7 @@ func (m *model) apply(rec message.Record) {
 				m.settle(mq, o)
 			}
 		}
+	default:
+		panic("no record of a group's progress: " + rec.Type.String())
 	}
 }
-

@@ -69,7 +69,7 @@ type progress struct {
 	next       message.Offset   // the first offset that is neither settled nor delivered
 	settled    runSet           // above floor
 	deliveries map[message.Offset]delivery
-	marks      []mark // by epoch
+	marks      []mark        // by epoch
 	forgotten  message.Epoch // marks up to this epoch are gone
 	barrier    mark          // leases up to this one died in a reset
 

@@ -320,7 +320,7 @@ func stripped(dump string, files bool) string {
 		return dump
 	}
 	var b bytes.Buffer
-	for _, line := range bytes.Split([]byte(dump), []byte("\n")) {
+	for line := range bytes.SplitSeq([]byte(dump), []byte("\n")) {
 		if i := bytes.Index(line, []byte(" last=")); i >= 0 {
 			line = line[:i]
 		}
