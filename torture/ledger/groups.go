@@ -10,6 +10,7 @@ type group struct {
 	topics  map[string]bool
 	state   map[uint64]*consumed
 	commits map[queueKey]commit
+	floors  map[queueKey]int64 // checked so far
 
 	delivered, settled, again, deadLetters int64
 }
@@ -49,7 +50,7 @@ func (l *Ledger) Subscribe(name string, topics ...string) {
 func (l *Ledger) groupLocked(name string) *group {
 	g := l.mu.groups[name]
 	if g == nil {
-		g = &group{topics: make(map[string]bool), state: make(map[uint64]*consumed), commits: make(map[queueKey]commit)}
+		g = &group{topics: make(map[string]bool), state: make(map[uint64]*consumed), commits: make(map[queueKey]commit), floors: make(map[queueKey]int64)}
 		l.mu.groups[name] = g
 	}
 	return g
@@ -195,23 +196,25 @@ func (l *Ledger) CommittedIs(name, topic string, queue int32, offset int64) {
 }
 
 // FloorIs says that the broker names this as the first offset that a group of leases has not settled: it
-// must not pass a message that nobody acknowledged and that is no dead letter. The dead-letter queue must
-// have been read after the broker was asked.
+// never goes back, and never passes a message that nobody acknowledged and that is no dead letter. Queue and
+// dead-letter queue must have been read after the broker was asked.
 func (l *Ledger) FloorIs(name, topic string, queue int32, floor int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	g := l.groupLocked(name)
-	for offset := floor - 1; offset >= 0; offset-- {
+	g, key := l.groupLocked(name), queueKey{topic, queue}
+	if floor < g.floors[key] {
+		l.brokenLocked("I21", "%s had settled all below %d in %s/%d, the broker says %d", name, g.floors[key], topic, queue, floor)
+		return
+	}
+	for offset := g.floors[key]; offset < floor; offset++ {
 		r, known := l.mu.places[Place{topic, queue, offset}]
-		if !known {
-			continue
-		}
-		if c := g.of(r.id); !c.ackTried && c.copies == 0 {
+		if c := g.of(r.id); known && !c.ackTried && c.copies == 0 {
 			l.brokenLocked("I21", "%s has committed %d in %s/%d and not acknowledged message %d at %d",
 				name, floor, topic, queue, r.id, offset)
 			return
 		}
 	}
+	g.floors[key] = floor
 }
 
 // CheckSettled checks a group that has received everything there is and reads no more: each message of its

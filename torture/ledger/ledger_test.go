@@ -33,7 +33,7 @@ func (r *run) pass(read func()) {
 	began := r.Now()
 	r.BeginPass()
 	read()
-	r.EndPass(began)
+	r.EndPass(began, 0)
 }
 
 // TestCheckers tells histories in which one thing went wrong; each must be reported, and named.
@@ -169,6 +169,13 @@ func TestCheckers(t *testing.T) {
 			r.read(b, "a", 0, 1)
 			r.BeginAck("g", a)
 			r.FloorIs("g", "a", 0, 2)
+		}},
+		{"floor went back", "I21: g had settled all below 1 in a/0, the broker says 0", func(r *run) {
+			a := r.ok("a", 0)
+			r.read(a, "a", 0, 0)
+			r.BeginAck("g", a)
+			r.FloorIs("g", "a", 0, 1)
+			r.FloorIs("g", "a", 0, 0)
 		}},
 		{"two dead letters of one message", "I23: message 0 is in the dead-letter queue of g at %DLQ%g/0@0 and at %DLQ%g/0@1", func(r *run) {
 			a := r.ok("a", 0)

@@ -66,14 +66,22 @@ func (l *Ledger) BeginPass() {
 	l.mu.pass++
 }
 
-// EndPass closes a pass that has read every queue from its first to its last message: everything that was
-// acknowledged before it began, or ever read, must have been seen. It returns how many messages are lost.
-func (l *Ledger) EndPass(began int64) (lost int64) {
+// Sends returns how many messages have been sent so far, which is the id of the next one.
+func (l *Ledger) Sends() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for id := range l.mu.sends {
+	return uint64(len(l.mu.sends))
+}
+
+// EndPass closes a pass that has read every place where a message of id from or above can lie, with 0 every
+// place there is: all of them that were acknowledged before the pass began, or ever read, must have been
+// seen. It returns how many are lost.
+func (l *Ledger) EndPass(began int64, from uint64) (lost int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id := from; id < uint64(len(l.mu.sends)); id++ {
 		s := &l.mu.sends[id]
-		if s.pass == l.mu.pass || !(s.outcome == OK && s.ended < began || s.read) {
+		if s.pass == l.mu.pass || (s.outcome != OK || s.ended >= began) && !s.read {
 			continue
 		}
 		lost++
@@ -125,6 +133,7 @@ func (l *Ledger) CheckOrder() {
 			if s.outcome == OK && s.ended < latest {
 				l.brokenLocked("I4", "message %d at %s was acknowledged before message %d at %s was sent",
 					id, s.place, latestID, l.mu.sends[latestID].place)
+				break
 			}
 			if s.began > latest {
 				latest, latestID = s.began, id
