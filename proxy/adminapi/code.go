@@ -32,7 +32,6 @@ var sentinelCodes = []struct {
 	{storelayer.ErrNotReplicated, connect.CodeUnimplemented},
 	{proxy.ErrTopicNotFound, connect.CodeNotFound},
 	{proxy.ErrGroupNotFound, connect.CodeNotFound},
-	{proxy.ErrTypeConflict, connect.CodeFailedPrecondition},
 	{proxy.ErrGone, connect.CodeNotFound},
 	{proxy.ErrHistory, connect.CodeUnavailable},
 	{proxy.ErrNoShard, connect.CodeUnavailable},

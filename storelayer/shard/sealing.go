@@ -151,3 +151,6 @@ func (s *Shard) Trim(ctx context.Context, base message.Position) error {
 	}
 	return s.trim(ctx, base)
 }
+
+// Segments returns all local segments, oldest first; the last one takes the frames.
+func (s *Shard) Segments() []commitlog.SegmentInfo { return s.log.Segments() }

@@ -29,7 +29,7 @@ type topicSettings struct {
 func (s *topicSettings) flags(flags *pflag.FlagSet) {
 	flags.Uint32Var(&s.queues, "queues", 0, "`N` queues; it can grow later, never shrink (default 8)")
 	flags.StringVar(&s.ack, "ack", "", "when a send is answered: durable, after the sync; local, after the write (default durable)")
-	flags.StringVar(&s.retention, "retention", "", "how long, or how many bytes of, messages are kept: 7d, 100GiB, both as 7d,100GiB, or none (default none)")
+	flags.StringVar(&s.retention, "retention", "", "how long, or how many bytes of, messages are kept: 7d, 100GiB, both as 7d,100GiB, or ever (default ever)")
 	flags.StringVar(&s.kind, "type", "", "`TYPE` of messages; NORMAL is the only one so far (default NORMAL)")
 }
 
@@ -60,7 +60,7 @@ func (s *topicSettings) apply(flags *pflag.FlagSet, t *adminv1.Topic) ([]string,
 		fields = append(fields, "ack_mode")
 	}
 	if flags.Changed("retention") {
-		r, err := config.ParseRetention(s.retention)
+		r, err := config.ParseRetention(s.retention, config.Ever)
 		if err != nil {
 			return nil, usage("--retention: %w", err)
 		}
@@ -216,7 +216,7 @@ func topicTable(topics ...*adminv1.Topic) *table {
 	for _, topic := range topics {
 		retention := config.Retention{Age: topic.GetRetentionAge().AsDuration(), Bytes: topic.GetRetentionBytes()}
 		t.row(topic.GetName(), topic.GetId(), topic.GetQueues(), strings.TrimPrefix(topic.GetMessageType().String(), "MESSAGE_TYPE_"),
-			strings.ToLower(strings.TrimPrefix(topic.GetAckMode().String(), "ACK_MODE_")), retention, showTime(topic.GetCreateTime()))
+			strings.ToLower(strings.TrimPrefix(topic.GetAckMode().String(), "ACK_MODE_")), retention.Text(config.Ever), showTime(topic.GetCreateTime()))
 	}
 	return t
 }

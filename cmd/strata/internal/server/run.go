@@ -20,6 +20,7 @@ func (s *Server) Run(ctx context.Context) error {
 		{name: partShard, run: s.shard.Run},
 		{name: partObjectStore, run: s.runObjects},
 		{name: partProxy, run: s.proxy.Run},
+		{name: "deletions", run: s.admin.Run},
 		{name: "grpc", run: func(ctx context.Context) error { return s.runGRPC(ctx, loaded) }, drain: s.drainGRPC, timeout: drainGRPC},
 		{name: "http", run: func(context.Context) error { return serveHTTP(s.http, s.httpAt) }, drain: s.drainHTTP, timeout: drainHTTP},
 		{name: "readiness", run: func(ctx context.Context) error { return s.watchReadiness(ctx, loaded) }},
@@ -87,6 +88,9 @@ func (s *Server) runObjects(ctx context.Context) error {
 		s.probed = &report
 	}
 	s.health.set(partObjectStore, "")
-	<-ctx.Done()
-	return context.Cause(ctx)
+	offloader, err := s.newOffloader(s.objects, s.probed.Capabilities, s.meta)
+	if err != nil {
+		return err
+	}
+	return offloader.Run(ctx)
 }
