@@ -40,7 +40,6 @@ type Ledger struct {
 		groups     map[string]*group
 		pass       int32
 		reads      int64
-		returned   int64 // of unknown outcome, and read later
 		violations []Violation
 		broken     int64
 	}
@@ -81,7 +80,7 @@ func (l *Ledger) brokenLocked(invariant, format string, args ...any) {
 // Totals are the sums of a run so far.
 type Totals struct {
 	Sent, Acked, Refused, Unknown int64
-	Returned                      int64 // of unknown outcome, and read later
+	Returned                      int64 // of unknown outcome, and read all the same
 	Reads                         int64
 	Delivered, Settled, Again     int64 // deliveries, answered acknowledgements, deliveries after the first
 	DeadLetters                   int64
@@ -92,15 +91,19 @@ type Totals struct {
 func (l *Ledger) Totals() Totals {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t := Totals{Sent: int64(len(l.mu.sends)), Reads: l.mu.reads, Returned: l.mu.returned, Violations: l.mu.broken}
+	t := Totals{Sent: int64(len(l.mu.sends)), Reads: l.mu.reads, Violations: l.mu.broken}
 	for i := range l.mu.sends {
-		switch l.mu.sends[i].outcome {
+		s := &l.mu.sends[i]
+		switch s.outcome {
 		case OK:
 			t.Acked++
 		case Refused:
 			t.Refused++
 		case Unknown:
 			t.Unknown++
+			if s.read {
+				t.Returned++
+			}
 		}
 	}
 	for _, g := range l.mu.groups {

@@ -70,9 +70,6 @@ func (l *Ledger) Read(s *Seen) {
 	case m.outcome == OK && m.answer != s.Place.Offset:
 		l.brokenLocked("I1", "message %d was acknowledged with offset %d and is at %s", id, m.answer, s.Place)
 	}
-	if !m.read && m.outcome == Unknown {
-		l.mu.returned++
-	}
 	m.read, m.place = true, s.Place
 }
 

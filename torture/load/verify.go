@@ -203,7 +203,11 @@ func (l *Load) checkOutside(ctx context.Context, c *Client) error {
 	}
 	for _, offset := range []int64{end + 1000, -5} {
 		messages, _, err := c.Pull(ctx, readerGroup, topic, 0, offset, 0)
-		if code := CodeOf(err); code != pb.Code_ILLEGAL_OFFSET {
+		switch CodeOf(err) {
+		case pb.Code_ILLEGAL_OFFSET:
+		case 0:
+			return err
+		default:
 			l.ledger.Report("I20", "a pull of offset %d of %s/0, which ends at %d, is answered with %d messages and %v", offset, topic, end, len(messages), err)
 		}
 	}

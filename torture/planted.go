@@ -1,0 +1,8 @@
+package main
+
+import (
+	"context"
+	"errors"
+)
+
+func planted(context.Context, *options) error { return errors.New("tbd") }

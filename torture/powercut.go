@@ -1,0 +1,8 @@
+package main
+
+import (
+	"context"
+	"errors"
+)
+
+func powercut(context.Context, *options) error { return errors.New("tbd") }
