@@ -46,7 +46,7 @@ type sums struct {
 
 // flags make everything small, so that seals and trims happen all the time.
 var flags = []string{
-	"--segment-size=1MiB", "--local-retention=2MiB", "--disk-mark=0B", "--log-level=warn",
+	"--segment-size=1MiB", "--local-retention=300ms", "--disk-mark=0B", "--log-level=warn",
 }
 
 // round is one data folder with its ledger.
@@ -155,7 +155,7 @@ func (r *round) cycle(ctx context.Context) error {
 	result, err := r.load.Check(ctx, b.GRPC, r.rng, false)
 	r.sums.checked += result.Read
 	if err != nil && !endsSoon(b) {
-		return fmt.Errorf("check: %w\n%s", err, b.Output())
+		return fmt.Errorf("check: %w\n%s", err, b.Dump())
 	}
 	lifeCtx, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)

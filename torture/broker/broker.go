@@ -133,6 +133,18 @@ func (b *Broker) Stop() {
 	<-b.done
 }
 
+// Dump ends a process that should have done something else, and returns the end of what it printed, where
+// its goroutines were included.
+func (b *Broker) Dump() string {
+	_ = b.cmd.Process.Signal(syscall.SIGQUIT)
+	select {
+	case <-b.done:
+	case <-time.After(5 * time.Second):
+		b.Kill()
+	}
+	return b.cmd.ProcessState.String() + "\n" + b.Output()
+}
+
 // Done is closed when the process has ended.
 func (b *Broker) Done() <-chan struct{} { return b.done }
 
