@@ -41,7 +41,7 @@ func BenchmarkAppend(b *testing.B) {
 				opts := benchOptions(b)
 				var frames atomic.Int64
 				opts.Events.Committed = func(int, int, time.Duration) { frames.Add(1) }
-				l := openRunning(b, opts, 1)
+				l := openRunning(b, opts)
 				defer l.stop()
 				b.SetBytes(benchRecord)
 				b.ReportAllocs()
@@ -127,7 +127,7 @@ func BenchmarkBare(b *testing.B) {
 func BenchmarkRead(b *testing.B) {
 	opts := benchOptions(b)
 	opts.SegmentSize = 1 << 20
-	l := openRunning(b, opts, 1)
+	l := openRunning(b, opts)
 	var at []message.Position
 	for range 4000 {
 		t := &textBatch{texts: [][]byte{make([]byte, benchRecord-message.EnvelopeLen)}}
@@ -159,7 +159,7 @@ func BenchmarkRead(b *testing.B) {
 // BenchmarkRecover opens 256 MiB of records of 1 KiB that no snapshot covers, and replays them.
 func BenchmarkRecover(b *testing.B) {
 	opts := benchOptions(b)
-	l := openRunning(b, opts, 1)
+	l := openRunning(b, opts)
 	const total = 256 << 20
 	batch := BatchFunc(FrameTarget/2, func(dst []byte, _ message.Position, _ int64) ([]byte, int) {
 		n := 0

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,7 +51,7 @@ func newGate(fs *memfs.FS, frameAt func(off int64) bool) *gate {
 func gatedLog(t *testing.T, opts Options, fs *memfs.FS) (*running, *gate) {
 	t.Helper()
 	opts.Create = true
-	l := openRunning(t, opts, 1)
+	l := openRunning(t, opts)
 	synctest.Wait() // the filler has filled and made a spare
 	g := newGate(fs, func(off int64) bool { return off >= pageSize })
 	g.hold.Store(true)
@@ -225,7 +226,7 @@ func TestIdleLogProvesItsLastFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := testOptions(memfs.New(1), 1)
 		opts.Create, opts.Clock, opts.IdleAfter = true, clock.Runtime(), time.Second
-		l := openRunning(t, opts, 1)
+		l := openRunning(t, opts)
 		if err := l.Append(t.Context(), texts("x"), AckDurable); err != nil {
 			t.Fatal(err)
 		}
@@ -235,7 +236,7 @@ func TestIdleLogProvesItsLastFrame(t *testing.T) {
 		if l.Watermark() != end {
 			t.Error("proved early")
 		}
-		time.Sleep(1)
+		time.Sleep(1 * time.Nanosecond)
 		synctest.Wait()
 		if l.Watermark() != end+pageSize {
 			t.Errorf("watermark %d after one idle second, want %d", l.Watermark(), end+pageSize)
@@ -254,7 +255,7 @@ func TestFullDisk(t *testing.T) {
 		opts := testOptions(fs, 1)
 		opts.Create, opts.Clock = true, clock.Runtime()
 		opts.SegmentSize, opts.FillChunk = 8<<20, 1<<20
-		l := openRunning(t, opts, 1)
+		l := openRunning(t, opts)
 		synctest.Wait()
 		free, err := fs.FreeSpace("/")
 		if err != nil {
@@ -302,7 +303,7 @@ func TestStoreTimeNeverGoesBack(t *testing.T) {
 			times = append(times, f.StoreTime-testWall.UnixMilli())
 		}
 	}
-	l := openRunning(t, opts, 1)
+	l := openRunning(t, opts)
 	send := func() {
 		if err := l.Append(t.Context(), texts("x"), AckDurable); err != nil {
 			t.Fatal(err)
@@ -314,8 +315,13 @@ func TestStoreTimeNeverGoesBack(t *testing.T) {
 	send()
 	c.SetWall(testWall.Add(-time.Second))
 	send()
+	c.SetWall(testWall.AddDate(1, 0, 0))
+	l.AcceptTime()
+	send()
 	l.stop()
-	if fmt.Sprint(times) != "[0 1000 1000]" || fmt.Sprint(trusts) != "[boot behind]" {
+	year := testWall.AddDate(1, 0, 0).Sub(testWall).Milliseconds()
+	if !slices.Equal(times, []int64{0, 1000, 1000, year}) ||
+		!slices.Equal(trusts, []clock.Trust{clock.TrustBoot, clock.TrustBehind, clock.TrustWall}) {
 		t.Errorf("stamps %v, trust %v", times, trusts)
 	}
 }
@@ -324,7 +330,7 @@ func TestStoreTimeNeverGoesBack(t *testing.T) {
 func TestTruncatedUnderTheMap(t *testing.T) {
 	opts := testOptions(osfs.New(), 1)
 	opts.Create, opts.Dir = true, t.TempDir()
-	l := openRunning(t, opts, 1)
+	l := openRunning(t, opts)
 	b := texts(strings.Repeat("x", 9000))
 	if err := l.Append(t.Context(), b, AckDurable); err != nil {
 		t.Fatal(err)

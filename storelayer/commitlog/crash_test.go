@@ -184,11 +184,10 @@ func (h *history) life(ctx context.Context) error {
 		l, err := h.open(ctx)
 		if err == nil {
 			h.fs.SetHook(nil)
-			if h.fs.Stopped() {
-				_ = l.Close() // the trouble came with the last call, or to the filler
-			} else {
+			if !h.fs.Stopped() {
 				return h.work(ctx, l)
 			}
+			_ = l.Close() // the trouble came with the last call
 		}
 		if damage, ok := errors.AsType[*DamageError](err); ok {
 			return fmt.Errorf("start %d: %w", tries, damage)

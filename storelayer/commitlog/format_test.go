@@ -156,7 +156,7 @@ func FuzzDecodeFrame(f *testing.F) {
 		if len(records) > len(src) || h.end() <= h.position {
 			t.Fatalf("%+v", h)
 		}
-		_ = frameOf(&h, records).All(func(message.Position, message.Record, int) error { return nil })
+		_ = frameOf(&h, records, 0, 0).All(func(message.Position, message.Record, int) error { return nil })
 	})
 }
 

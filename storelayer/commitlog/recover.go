@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -215,11 +216,8 @@ func tornBytes(s *segment, end message.Position) (int64, error) {
 		if len(chunk) == 0 {
 			break
 		}
-		for i := len(chunk) - 1; i >= 0; i-- {
-			if chunk[i] != 0 {
-				torn = next + int64(i) + 1 - start
-				break
-			}
+		if used := bytes.TrimRight(chunk, "\x00"); len(used) > 0 {
+			torn = next + int64(len(used)) - start
 		}
 		off = next + int64(len(chunk))
 	}

@@ -237,6 +237,75 @@ func TestAckSavesAnExhaustedMessage(t *testing.T) {
 	}
 }
 
+func TestChangeSavesAnExhaustedMessage(t *testing.T) {
+	b := newBench(t)
+	in := b.input(1, 1)
+	in.MaxAttempts = 1
+	h := b.wantTaken(in, "[0#1]")[0]
+	b.m.Now = h.Deadline
+	e := b.g.Exhausted(b.m, 1, 10)
+	if len(e) != 1 {
+		t.Fatalf("exhausted %+v", e)
+	}
+	b.wantChange(h, 500, nil)
+	if s := b.g.DeadLetterExhausted(b.m, e[0], message.Queue{Topic: 0xdead}); !s.Empty() {
+		t.Error("a message whose lease was prolonged went to the dead letters")
+	}
+	if e := b.g.Exhausted(b.m, 1, 10); len(e) != 0 {
+		t.Errorf("exhausted while its lease lasts: %+v", e)
+	}
+	b.m.Now += 500
+	if e := b.g.Exhausted(b.m, 1, 10); len(e) != 1 {
+		t.Errorf("exhausted after its lease: %+v", e)
+	}
+}
+
+// TestOldRecords: a record below the queue's position changes nothing, whatever it says; nor does the end of a lease
+// that is not the last one.
+func TestOldRecords(t *testing.T) {
+	b := newBench(t)
+	h := b.wantTaken(b.input(2, 2), "[0#1 1#1]")[0]
+	b.wantChange(h, 0, nil)
+	b.wantTaken(b.input(2, 2), "[0#2]")
+	want := dump(t, b.g)
+	for _, l := range b.log {
+		if err := b.g.Apply(l.rec, l.at); err != nil {
+			t.Fatal(err)
+		}
+		if got := dump(t, b.g); got != want {
+			t.Fatalf("a %s record at %s, again:\n%s\nwant\n%s", l.rec.Type, l.at, got, want)
+		}
+	}
+	late := VisibilityRecord{Key: testKey, Queue: testQueue, Items: []VisibilityItem{
+		{Offset: 0, Epoch: h.Epoch, Lease: h.Lease, Deadline: 1, Attempt: 1},
+	}}
+	b.submit(Step{Records: []message.Record{{Type: message.RecordVisibility, Topic: testTopic, Body: late.AppendTo(nil)}}})
+	if d := b.g.queues[testQueue].deliveries[0]; d.lease != b.lease || d.deadline == 1 {
+		t.Errorf("the end of lease %d moved: %+v", h.Lease, d)
+	}
+}
+
+func TestMarks(t *testing.T) {
+	p := newProgress(testQueue)
+	p.remember(2, 9)
+	p.remember(2, 7)
+	for _, c := range []struct {
+		epoch message.Epoch
+		lease uint64
+		lost  bool
+	}{{2, 9, false}, {2, 8, false}, {2, 10, true}, {1, 1, true}, {3, 1, true}} {
+		if got := p.lost(c.epoch, c.lease); got != c.lost {
+			t.Errorf("lease %d/%d lost: %t", c.epoch, c.lease, got)
+		}
+	}
+	for e := range message.Epoch(maxMarks) {
+		p.remember(3+e, 1)
+	}
+	if p.lost(2, 10) || p.lost(1, 1) || len(p.marks) != maxMarks {
+		t.Errorf("%d marks, forgotten up to %d", len(p.marks), p.forgotten)
+	}
+}
+
 func TestDeadLetterByHandle(t *testing.T) {
 	b := newBench(t)
 	hs := b.wantTaken(b.input(2, 2), "[0#1 1#1]")
@@ -424,6 +493,72 @@ func TestAutoRenewal(t *testing.T) {
 		in.MaxAttempts = 9
 		b.wantTaken(in, "[0#6]")
 	})
+}
+
+// TestGoneFitsAFrame: a client with very many leases does not make a step that no frame takes.
+func TestGoneFitsAFrame(t *testing.T) {
+	b := newBench(t)
+	b.clients.Report(b.m.Now, "c1")
+	const leases = maxGone + 10
+	for left := leases; left > 0; left -= MaxLease {
+		in := b.input(leases, MaxLease)
+		in.Auto = true
+		b.take(in)
+	}
+	b.clients.Gone(b.m.Now, "c1")
+	step := b.g.ClientGone(b.m, "c1")
+	if n := len(step.Records[0].Body); len(step.Records) != 1 || n > 4<<20 {
+		t.Errorf("%d records, the first of %d bytes", len(step.Records), n)
+	}
+	b.submit(step)
+	b.m.Now += clientSilent
+	if c, _ := b.g.Counts(b.m, testQueue, 0, leases); c.InFlight != 0 || c.Ready != leases {
+		t.Errorf("counts %+v", c)
+	}
+	if d := b.g.Lease(b.m, b.input(leases, MaxLease)); len(d.Leased) != MaxLease {
+		t.Errorf("leased %d", len(d.Leased))
+	}
+}
+
+// TestBacklogGivesMemoryBack: maps that a backlog has made large go with it.
+func TestBacklogGivesMemoryBack(t *testing.T) {
+	b := newBench(t)
+	var hs []storelayer.Handle
+	for range 8 {
+		hs = append(hs, b.take(b.input(8*MaxLease, MaxLease))...)
+	}
+	if p := b.g.queues[testQueue]; len(p.deliveries) != 8*MaxLease || p.peak < 8*MaxLease {
+		t.Fatalf("%d deliveries, peak %d", len(p.deliveries), p.peak)
+	}
+	out := b.g.Settle(b.m, Acked, hs)
+	b.submit(out.Step)
+	b.wantCommitted(8 * MaxLease)
+	if p := b.g.queues[testQueue]; p.peak != 0 || len(p.due.entries) != 0 {
+		t.Errorf("peak %d, %d due", p.peak, len(p.due.entries))
+	}
+	b.wantTaken(b.input(8*MaxLease+1, 1), "[8192#1]")
+}
+
+// TestFull: a group that settles nothing stops at its bound, and goes on once it settles.
+func TestFull(t *testing.T) {
+	b := newBench(t)
+	const limit = 5000
+	b.g.maxDeliveries = limit
+	var first storelayer.Handle
+	for o := message.Offset(0); o < limit; o += MaxLease {
+		in := b.input(limit+10, MaxLease)
+		in.Deadline = 1 << 50
+		hs := b.take(in)
+		if o == 0 {
+			first = hs[0]
+		}
+	}
+	d := b.g.Lease(b.m, b.input(limit+10, 5))
+	if !d.Full || len(d.Leased) != 0 || b.g.HasReady(b.m, testQueue, limit+10) {
+		t.Errorf("full %t, leased %v", d.Full, d.Leased)
+	}
+	b.wantAck(first, nil)
+	b.wantTaken(b.input(limit+10, 5), fmt.Sprintf("[%d#1]", limit))
 }
 
 func TestFilter(t *testing.T) {

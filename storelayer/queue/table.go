@@ -21,7 +21,8 @@ const stripes = 64
 // Table holds the hot consumeQueue and index of a shard.
 //
 // Append, Roll and DropTopic are called by one goroutine at a time, the one that applies the log. Reserve is the
-// committer's. Everything else may be called from any goroutine, at any time.
+// committer's. WriteSegment, Attach and Drop may run beside them, in one goroutine at a time. Everything else may be
+// called from any goroutine, at any time.
 type Table struct {
 	stripes [stripes]stripe
 	active  *segment // owned by the goroutine that applies the log

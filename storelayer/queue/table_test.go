@@ -348,8 +348,12 @@ func TestErrors(t *testing.T) {
 	if err := table.Append(q, 3, entry(testBase+1<<32), 1, nil); !errors.Is(err, message.ErrCorrupt) {
 		t.Errorf("position far behind the segment: %v", err)
 	}
-	if err := table.Append(q, 1, entry(testBase+100), 1, nil); err != nil {
+	before, _ := table.Queue(q)
+	if err := table.Append(q, 1, entry(testBase+100), 0, nil); err != nil {
 		t.Errorf("replay of a known message: %v", err)
+	}
+	if after, _ := table.Queue(q); after != before {
+		t.Errorf("replay of a known message made %+v of %+v", after, before)
 	}
 	if err := table.Roll(testBase); !errors.Is(err, message.ErrCorrupt) {
 		t.Errorf("roll back: %v", err)
@@ -391,6 +395,68 @@ func TestErrors(t *testing.T) {
 	table.Reserve(message.Queue{Topic: 9}, 1)
 	if _, ok := table.Queue(message.Queue{Topic: 9}); ok || len(table.Queues()) != 1 {
 		t.Error("a reserved offset is visible")
+	}
+}
+
+// TestReplayBehindSnapshot: while a replay brings entries back, the end of the queue stays where the snapshot has it.
+func TestReplayBehindSnapshot(t *testing.T) {
+	table := NewTable(testBase)
+	q := message.Queue{Topic: 1}
+	table.Restore(State{Queue: q, First: 2, Next: 10, LastStoreTime: 77, Current: testBase + 5000})
+	if err := table.Append(q, 11, message.Entry{Position: testBase}, 1, nil); !errors.Is(err, message.ErrCorrupt) {
+		t.Errorf("hole behind the snapshot: %v", err)
+	}
+	if err := table.Append(q, 7, message.Entry{Position: testBase}, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	want := State{Queue: q, First: 2, FirstLocal: 7, Next: 10, LastStoreTime: 77, Current: testBase + 5000}
+	if got, _ := table.Queue(q); got != want {
+		t.Errorf("state %+v, want %+v", got, want)
+	}
+	if got := table.Reserve(q, 1); got != 10 {
+		t.Errorf("reserved %d", got)
+	}
+}
+
+// TestTrimDuringSearch: a search by time goes on in what a trim leaves.
+func TestTrimDuringSearch(t *testing.T) {
+	table := NewTable(testBase)
+	q := message.Queue{Topic: 1}
+	for i := range 20 {
+		if i == 8 {
+			if err := table.Roll(testBase + 4096); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e := message.Entry{Position: testBase + message.Position(100*i), TagHash: uint32(i)}
+		if i >= 8 {
+			e.Position += 4096
+		}
+		if err := table.Append(q, message.Offset(i), e, int64(i), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	calls := 0
+	got, err := table.OffsetAt(q, 9, func(e message.Entry) (int64, error) {
+		if calls++; calls == 1 {
+			if _, err := table.Drop(testBase); err != nil {
+				t.Fatal(err)
+			}
+			// The search goes on to lower offsets, and those below 8 are gone now.
+		}
+		return int64(e.TagHash), nil
+	})
+	if err != nil || got != 9 {
+		t.Errorf("offset %d, %v", got, err)
+	}
+	if got, err := table.OffsetAt(q, 3, func(e message.Entry) (int64, error) { return int64(e.TagHash), nil }); err != nil || got != 8 {
+		t.Errorf("offset %d, %v; the lowest that is left is 8", got, err)
+	}
+	if got, err := table.OffsetAt(q, 17, func(e message.Entry) (int64, error) { return int64(e.TagHash), nil }); err != nil || got != 17 {
+		t.Errorf("offset %d, %v", got, err)
+	}
+	if _, err := table.OffsetAt(q, 17, func(message.Entry) (int64, error) { return 0, errDisk }); !errors.Is(err, errDisk) {
+		t.Errorf("a store time that cannot be read: %v", err)
 	}
 }
 
@@ -444,6 +510,75 @@ func TestReaders(t *testing.T) {
 	close(stop)
 	readers.Wait()
 	s.check(s.table)
+}
+
+// TestFilesBesideAppends writes, attaches and drops segments in one goroutine while another appends.
+func TestFilesBesideAppends(t *testing.T) {
+	table := NewTable(testBase)
+	const perSegment, segments = 300, 40
+	var applier sync.WaitGroup
+	applier.Go(func() {
+		at := message.Position(testBase)
+		for i := range perSegment * segments {
+			if i > 0 && i%perSegment == 0 {
+				at = (at + 4095) / 4096 * 4096
+				if err := table.Roll(at); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+			q := message.Queue{Topic: 1, ID: message.QueueID(i % 2)}
+			e := message.Entry{Position: at, Size: 100, TagHash: uint32(i)}
+			if err := table.Append(q, table.Reserve(q, 1), e, int64(i), []uint64{uint64(i%10) << 60}); err != nil {
+				t.Error(err)
+				return
+			}
+			at += 100
+		}
+	})
+	dropped := 0
+	for dropped < segments-5 && !t.Failed() {
+		all := table.Segments()
+		for _, s := range all[:len(all)-1] {
+			if s.InFile {
+				continue
+			}
+			var b bytes.Buffer
+			if _, err := table.WriteSegment(s.Base, &b); err != nil {
+				t.Fatal(err)
+			}
+			f, err := OpenSegmentFile(bytes.NewReader(b.Bytes()), int64(b.Len()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := table.Attach(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(all) < 4 {
+			runtime.Gosched()
+			continue
+		}
+		f, err := table.Drop(all[0].Base)
+		if err != nil || f == nil {
+			t.Fatal(f, err)
+		}
+		dropped++
+	}
+	applier.Wait()
+	for id := range message.QueueID(2) {
+		q := message.Queue{Topic: 1, ID: id}
+		s, _ := table.Queue(q)
+		entries, err := table.Range(nil, q, s.FirstLocal, 10_000)
+		if err != nil || s.Next != perSegment*segments/2 || len(entries) != int(s.Next-s.FirstLocal) {
+			t.Fatalf("%d entries of %+v, %v", len(entries), s, err)
+		}
+		for i, e := range entries {
+			if want := 2*(int(s.FirstLocal)+i) + int(id); int(e.TagHash) != want {
+				t.Fatalf("entry %d of queue %s is message %d, want %d", i, q, e.TagHash, want)
+			}
+		}
+	}
 }
 
 func TestPlace(t *testing.T) {

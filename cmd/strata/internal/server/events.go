@@ -2,10 +2,13 @@ package server
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/stratamq/stratamq/internal/clock"
 	"github.com/stratamq/stratamq/message"
+	"github.com/stratamq/stratamq/storelayer/commitlog"
 	"github.com/stratamq/stratamq/storelayer/shard"
 )
 
@@ -14,6 +17,8 @@ type shardMetrics struct {
 	stored, storedBytes       prometheus.Counter
 	deadLettered, deadFailed  prometheus.Counter
 	expired, snapshotFailures prometheus.Counter
+	syncs                     prometheus.Histogram
+	fillWaits                 prometheus.Counter
 	diskLow                   prometheus.Gauge
 	recoverySeconds           prometheus.Gauge
 }
@@ -29,7 +34,13 @@ func newShardMetrics(registry prometheus.Registerer) *shardMetrics {
 		registry.MustRegister(g)
 		return g
 	}
+	syncs := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "strata_log_sync_seconds", Help: "Duration of the syncs of the log.", Buckets: prometheus.ExponentialBuckets(50e-6, 2, 16),
+	})
+	registry.MustRegister(syncs)
 	return &shardMetrics{
+		syncs:            syncs,
+		fillWaits:        counter("strata_log_fill_wait_seconds_total", "Time that commits waited for zero-filled space."),
 		stored:           counter("strata_shard_messages_total", "Messages that became durable."),
 		storedBytes:      counter("strata_shard_message_bytes_total", "Bytes of messages that became durable."),
 		deadLettered:     counter("rocketmq_send_to_dlq_messages_total", "Messages moved to a dead-letter topic."),
@@ -41,9 +52,10 @@ func newShardMetrics(registry prometheus.Registerer) *shardMetrics {
 	}
 }
 
-// shardEvents joins a shard's events to log and metrics.
-func shardEvents(log *slog.Logger, m *shardMetrics) shard.Events {
+// shardEvents joins a shard's events to log and metrics. Full is called when a segment has become full.
+func shardEvents(log *slog.Logger, m *shardMetrics, full func()) shard.Events {
 	return shard.Events{
+		Log: logEvents(log, m, full),
 		Recovered: func(r shard.Recovery) {
 			m.recoverySeconds.Set(r.Took.Seconds())
 			log.Info("shard recovered", "snapshot", r.HadSnapshot, "from", uint64(r.Snapshot), "to", uint64(r.Replayed),
@@ -81,6 +93,27 @@ func shardEvents(log *slog.Logger, m *shardMetrics) shard.Events {
 			}
 			m.diskLow.Set(0)
 			log.Info("free disk space is above the disk mark again", "free_bytes", free)
+		},
+	}
+}
+
+// logEvents joins the events of a shard's log to log and metrics.
+func logEvents(log *slog.Logger, m *shardMetrics, full func()) commitlog.Events {
+	return commitlog.Events{
+		Recovered: func(r commitlog.Recovery) {
+			if r.Cut > 0 {
+				log.Warn("the log ended in a frame that was never finished, it was cut off", "end", uint64(r.End), "bytes", r.Cut)
+			}
+		},
+		Rolled: func(s commitlog.SegmentInfo) {
+			log.Info("segment begun", "base", uint64(s.Base))
+			full()
+		},
+		Committed: func(_, _ int, sync time.Duration) { m.syncs.Observe(sync.Seconds()) },
+		FillWait:  func(waited time.Duration) { m.fillWaits.Add(waited.Seconds()) },
+		Fenced:    func(err error) { log.Error("the log's disk failed, nothing new is taken", "err", err) },
+		Time: func(trust clock.Trust, storeTime int64) {
+			log.Warn("store time follows the wall clock differently now", "trust", trust.String(), "store_time", storeTime)
 		},
 	}
 }

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"iter"
-	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -126,8 +125,8 @@ func newOffloadMetrics(registry prometheus.Registerer) *offloadMetrics {
 	return m
 }
 
-// offloadEvents joins an offloader's events to log and metrics.
-func offloadEvents(log *slog.Logger, m *offloadMetrics) offload.Events {
+// offloadEvents counts what an offloader tells; it logs by itself.
+func offloadEvents(m *offloadMetrics) offload.Events {
 	return offload.Events{
 		Sealed: func(s offload.Sealed) {
 			m.seals.Inc()
@@ -136,27 +135,20 @@ func offloadEvents(log *slog.Logger, m *offloadMetrics) offload.Events {
 			m.metaBytes.Add(float64(s.MetaBytes))
 			m.puts.Add(float64(s.Puts))
 			m.sealSeconds.Observe(s.Took.Seconds())
-			log.Info("segment sealed", "sequence", s.Sequence, "base", uint64(s.Base), "end", uint64(s.End), "objects", s.Objects,
-				"records", s.Records, "record_bytes", s.RawBytes, "object_bytes", s.StoredBytes, "meta_bytes", s.MetaBytes, "took", s.Took)
 		},
-		Trimmed: func(s offload.Segment) {
-			m.trims.Inc()
-			log.Info("local bytes of a sealed segment removed", "base", uint64(s.Base), "end", uint64(s.End))
-		},
+		Trimmed: func(offload.Segment) { m.trims.Inc() },
 		Backlog: func(segments int, bytes int64) {
 			m.backlog.Set(float64(segments))
 			m.backlogBytes.Set(float64(bytes))
 		},
-		Failed: func(step offload.Step, err error, attempt int, wait time.Duration) {
+		Failed: func(step offload.Step, _ error, _ int, _ time.Duration) {
 			m.failures.WithLabelValues(string(step)).Inc()
-			log.Error("seal not possible, tried again later", "step", string(step), "attempt", attempt, "wait", wait, "err", err)
 		},
 	}
 }
 
 // newOffloader returns the offloader of the shard. Store must have been probed.
 func (s *Server) newOffloader(store tiering.ObjectStore, caps tiering.Capabilities, client *meta.Client) (*offload.Offloader, error) {
-	log := s.log.With("component", "offload", "shard", theShard.String())
 	return offload.New(offload.Options{
 		Config:  offloadConfig(s.config.LocalRetention),
 		Cluster: s.cluster.ID,
@@ -169,6 +161,6 @@ func (s *Server) newOffloader(store tiering.ObjectStore, caps tiering.Capabiliti
 		Class:   retentionClass(s.catalog),
 		Budget:  offload.NewBudget(sealBudget),
 		Logger:  s.log,
-		Events:  offloadEvents(log, s.offloadMetrics),
+		Events:  offloadEvents(s.offloadMetrics),
 	})
 }

@@ -77,6 +77,13 @@ func (s *Server) watchReadiness(ctx context.Context, loaded chan<- struct{}) err
 	return context.Cause(ctx)
 }
 
+// wakeOffloader says that a segment became full, if there is somebody to hear it.
+func (s *Server) wakeOffloader() {
+	if o := s.offloader.Load(); o != nil {
+		o.Wake()
+	}
+}
+
 // runObjects seals what the shard has filled.
 func (s *Server) runObjects(ctx context.Context) error {
 	if s.probed == nil {
@@ -92,5 +99,6 @@ func (s *Server) runObjects(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.offloader.Store(offloader)
 	return offloader.Run(ctx)
 }

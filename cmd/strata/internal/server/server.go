@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +28,7 @@ import (
 	"github.com/stratamq/stratamq/storelayer"
 	"github.com/stratamq/stratamq/storelayer/shard"
 	"github.com/stratamq/stratamq/tiering"
+	"github.com/stratamq/stratamq/tiering/offload"
 	"github.com/stratamq/stratamq/tiering/probe"
 )
 
@@ -57,6 +59,7 @@ type Server struct {
 	registry *prometheus.Registry
 
 	offloadMetrics *offloadMetrics
+	offloader      atomic.Pointer[offload.Offloader] // nil until the object store has answered
 }
 
 // Open takes the data folder and opens everything, up to the listeners, which accept but are not
@@ -132,7 +135,7 @@ func (s *Server) openShard(ctx context.Context) error {
 		Create:      !known,
 		NextEpoch:   claims.next,
 		DeadLetters: deadLetters{s.catalog},
-		Events:      shardEvents(log, newShardMetrics(s.registry)),
+		Events:      shardEvents(log, newShardMetrics(s.registry), s.wakeOffloader),
 	})
 	if err != nil {
 		return err
