@@ -33,6 +33,7 @@ type options struct {
 	seed    uint64
 	dir     string // scratch
 	binary  string
+	tags    string // build tags of the broker: planted bugs
 	ledger  string // file to which a line is added
 	rewrite bool
 	out     io.Writer
@@ -62,6 +63,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano())&0xffffff, "what all choices follow from")
 	flags.StringVar(&o.dir, "dir", "", "folder for data (default: a temporary one, removed if all is well)")
 	flags.StringVar(&o.binary, "binary", "", "broker to torture (default: built from this repository)")
+	flags.StringVar(&o.tags, "tags", "", "build tags of the broker, to see a planted bug caught")
 	flags.StringVar(&o.ledger, "ledger", "", "file to which a line about the run is added, such as reliability/ledger.jsonl")
 	flags.BoolVar(&o.rewrite, "rewrite", false, "disk: write the golden files anew")
 	if err := flags.Parse(args[1:]); err != nil {
@@ -90,13 +92,16 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return os.RemoveAll(o.dir)
 }
 
-// build makes the binary, unless one was given, with these build tags.
-func (o *options) build(ctx context.Context, tags ...string) (string, error) {
-	if o.binary != "" && len(tags) == 0 {
-		return o.binary, nil
+// build makes the binary, unless one was given.
+func (o *options) build(ctx context.Context) (string, error) {
+	if o.binary != "" && o.tags == "" {
+		return filepath.Abs(o.binary)
 	}
-	path := filepath.Join(o.dir, strings.Join(append([]string{"strata"}, tags...), "-"))
-	cmd := exec.CommandContext(ctx, "go", "build", "-tags", strings.Join(tags, ","), "-o", path, "./cmd/strata")
+	if err := os.MkdirAll(o.dir, 0o755); err != nil {
+		return "", err
+	}
+	path := filepath.Join(o.dir, "strata")
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", o.tags, "-o", path, "./cmd/strata")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the broker: %w\n%s", err, text)
 	}

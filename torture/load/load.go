@@ -32,7 +32,7 @@ type Group struct {
 
 // Config says how much of what.
 type Config struct {
-	Topics    []string
+	Topics    []string // the later in the list, the fewer messages
 	Queues    int32 // of each topic
 	Producers int
 	Groups    []Group
@@ -43,13 +43,13 @@ type Config struct {
 // DefaultConfig is a load that two cores can bear beside the broker.
 func DefaultConfig(seed uint64) Config {
 	return Config{
-		Topics:    []string{"torture-a", "torture-b"},
+		Topics:    []string{"torture-a", "torture-b", "torture-c"},
 		Queues:    3,
 		Producers: 5,
 		Groups: []Group{
 			{Name: "settle", Topic: "torture-a", Mode: Settle, MaxAttempts: 1000, Consumers: 2},
 			{Name: "picky", Topic: "torture-b", Mode: Picky, MaxAttempts: 3, Consumers: 2},
-			{Name: "never", Topic: "torture-b", Mode: Never, MaxAttempts: 2, Consumers: 1},
+			{Name: "never", Topic: "torture-c", Mode: Never, MaxAttempts: 2, Consumers: 1},
 		},
 		PullGroup: "pull",
 		Seed:      seed,
@@ -162,7 +162,8 @@ func (l *Load) produce(ctx context.Context, c *Client, rng *rand.Rand) {
 		case k < 6:
 			n = 2 + rng.IntN(15)
 		}
-		if err := l.send(ctx, c, l.config.Topics[rng.IntN(len(l.config.Topics))], n, refuse); err != nil {
+		topic := l.config.Topics[min(rng.IntN(len(l.config.Topics)), rng.IntN(len(l.config.Topics)))] // fewer to the last
+		if err := l.send(ctx, c, topic, n, refuse); err != nil {
 			pause(ctx)
 		}
 	}
