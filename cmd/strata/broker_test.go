@@ -263,3 +263,15 @@ func (b *broker) messageCount() int {
 }
 
 func dataDir(t *testing.T) string { return filepath.Join(t.TempDir(), "data") }
+
+// waitFor waits until something has come true.
+func (b *broker) waitFor(what string, is func() bool) {
+	b.t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(2 * startLimit); !is(); <-tick.C {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("waited %s in vain for %s", 2*startLimit, what)
+		}
+	}
+}

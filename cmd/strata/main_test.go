@@ -2,10 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
+	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,8 +58,68 @@ func TestScripts(t *testing.T) {
 				}
 				ts.Check(waitReady(context.Background(), ts.Getenv("HTTP")))
 			},
+			"http":    httpCommand,
+			"waitfor": waitForCommand,
+			"dumpkey": dumpKeyCommand,
 		},
 	})
+}
+
+// httpCommand makes a request and wants a status; stdout is the body of the answer. With JSON it is a POST.
+//
+//	http STATUS PATH [JSON] [host=NAME]
+func httpCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: http STATUS PATH [JSON] [host=NAME]")
+	}
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+ts.Getenv("HTTP")+args[1], nil)
+	ts.Check(err)
+	for _, arg := range args[2:] {
+		if host, ok := strings.CutPrefix(arg, "host="); ok {
+			req.Host = host
+			continue
+		}
+		req.Method, req.Body = http.MethodPost, io.NopCloser(strings.NewReader(arg))
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	body, err := io.ReadAll(res.Body)
+	ts.Check(errors.Join(err, res.Body.Close()))
+	if got := strconv.Itoa(res.StatusCode); got != args[0] {
+		ts.Fatalf("status %s, want %s: %s", got, args[0], body)
+	}
+	_, err = ts.Stdout().Write(body)
+	ts.Check(err)
+}
+
+// waitForCommand repeats a command until it prints a text.
+//
+//	waitfor TEXT COMMAND...
+func waitForCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: waitfor TEXT COMMAND...")
+	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(startLimit); ; <-tick.C {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if strings.Contains(ts.ReadFile("stdout"), args[0]) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("waited %s in vain for %q", startLimit, args[0])
+		}
+	}
+}
+
+// dumpKeyCommand puts the first object key of what was printed as JSON into the variable KEY.
+func dumpKeyCommand(ts *testscript.TestScript, neg bool, args []string) {
+	key := regexp.MustCompile(`"key": "([^"]+)"`).FindStringSubmatch(ts.ReadFile("stdout"))
+	if neg || len(args) > 0 || key == nil {
+		ts.Fatalf("usage: dumpkey, behind a command that prints an object key")
+	}
+	ts.Setenv("KEY", key[1])
 }
 
 // freeAddress returns an address of loopback that nobody listens on at the moment.

@@ -14,7 +14,7 @@ import (
 
 // shardMetrics counts what a shard tells by its events.
 type shardMetrics struct {
-	stored, storedBytes       prometheus.Counter
+	records, bytes            prometheus.Counter
 	deadLettered, deadFailed  prometheus.Counter
 	expired, snapshotFailures prometheus.Counter
 	syncs                     prometheus.Histogram
@@ -41,8 +41,8 @@ func newShardMetrics(registry prometheus.Registerer) *shardMetrics {
 	return &shardMetrics{
 		syncs:            syncs,
 		fillWaits:        counter("strata_log_fill_wait_seconds_total", "Time that commits waited for zero-filled space."),
-		stored:           counter("strata_shard_messages_total", "Messages that became durable."),
-		storedBytes:      counter("strata_shard_message_bytes_total", "Bytes of messages that became durable."),
+		records:          counter("strata_log_records_total", "Records that became durable."),
+		bytes:            counter("strata_log_bytes_total", "Bytes of frames that became durable, padding included."),
 		deadLettered:     counter("rocketmq_send_to_dlq_messages_total", "Messages moved to a dead-letter topic."),
 		deadFailed:       counter("strata_shard_dead_letter_failures_total", "Tries to move a message to its dead-letter topic that failed."),
 		expired:          counter("strata_shard_expired_messages_total", "Unsettled messages that retention passed."),
@@ -81,10 +81,6 @@ func shardEvents(log *slog.Logger, m *shardMetrics, full func()) shard.Events {
 			m.expired.Add(float64(messages))
 			log.Warn("unsettled messages passed their retention", "group", group, "queue", q.String(), "messages", messages)
 		},
-		Stored: func(_ message.TopicID, messages, bytes int) {
-			m.stored.Add(float64(messages))
-			m.storedBytes.Add(float64(bytes))
-		},
 		DiskLow: func(low bool, free int64) {
 			if low {
 				m.diskLow.Set(1)
@@ -109,9 +105,13 @@ func logEvents(log *slog.Logger, m *shardMetrics, full func()) commitlog.Events 
 			log.Info("segment begun", "base", uint64(s.Base))
 			full()
 		},
-		Committed: func(_, _ int, sync time.Duration) { m.syncs.Observe(sync.Seconds()) },
-		FillWait:  func(waited time.Duration) { m.fillWaits.Add(waited.Seconds()) },
-		Fenced:    func(err error) { log.Error("the log's disk failed, nothing new is taken", "err", err) },
+		Committed: func(bytes, records int, sync time.Duration) {
+			m.bytes.Add(float64(bytes))
+			m.records.Add(float64(records))
+			m.syncs.Observe(sync.Seconds())
+		},
+		FillWait: func(waited time.Duration) { m.fillWaits.Add(waited.Seconds()) },
+		Fenced:   func(err error) { log.Error("the log's disk failed, nothing new is taken", "err", err) },
 		Time: func(trust clock.Trust, storeTime int64) {
 			log.Warn("store time follows the wall clock differently now", "trust", trust.String(), "store_time", storeTime)
 		},

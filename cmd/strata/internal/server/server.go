@@ -28,6 +28,7 @@ import (
 	"github.com/stratamq/stratamq/storelayer"
 	"github.com/stratamq/stratamq/storelayer/shard"
 	"github.com/stratamq/stratamq/tiering"
+	"github.com/stratamq/stratamq/tiering/history"
 	"github.com/stratamq/stratamq/tiering/offload"
 	"github.com/stratamq/stratamq/tiering/probe"
 )
@@ -47,6 +48,7 @@ type Server struct {
 	catalog  *catalog.Catalog
 	shard    *shard.Shard
 	objects  tiering.ObjectStore
+	history  *history.History
 	probed   *probe.Report // nil while the object store has not answered
 	proxy    *proxy.Proxy
 	grpc     *grpcapi.Server
@@ -58,6 +60,7 @@ type Server struct {
 	cert     *listen.Certificate
 	registry *prometheus.Registry
 
+	opened         atomic.Pointer[shard.Shard] // shard, for those who may ask before it is there
 	offloadMetrics *offloadMetrics
 	offloader      atomic.Pointer[offload.Offloader] // nil until the object store has answered
 }
@@ -73,7 +76,7 @@ func Open(ctx context.Context, c config.Config, version string, log *slog.Logger
 		}
 	}()
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, open := range []func(context.Context) error{s.openFolder, s.openMeta, s.openObjects, s.openShard, s.openProxy, s.openHTTP} {
+	for _, open := range []func(context.Context) error{s.openFolder, s.openMeta, s.openObjects, s.openHistory, s.openShard, s.openProxy, s.openHTTP} {
 		if err := open(ctx); err != nil {
 			return nil, err
 		}
@@ -135,11 +138,13 @@ func (s *Server) openShard(ctx context.Context) error {
 		Create:      !known,
 		NextEpoch:   claims.next,
 		DeadLetters: deadLetters{s.catalog},
+		Bucket:      bucket{history: s.history, shard: func() *shard.Shard { return s.opened.Load() }},
 		Events:      shardEvents(log, newShardMetrics(s.registry), s.wakeOffloader),
 	})
 	if err != nil {
 		return err
 	}
+	s.opened.Store(s.shard)
 	s.closeLater(s.shard.Close)
 	return nil
 }
@@ -161,10 +166,11 @@ func (s *Server) openProxy(ctx context.Context) error {
 	config := proxy.DefaultConfig()
 	config.AutoCreateGroups = s.config.AutoCreateGroups
 	var err error
-	s.proxy, err = proxy.New(config, s.catalog, []storelayer.Shard{s.shard}, nil, proxy.NewMetrics(s.registry, config.MetricTopics, log), log)
+	s.proxy, err = proxy.New(config, s.catalog, []storelayer.Shard{s.shard}, coldReads{s.history}, proxy.NewMetrics(s.registry, config.MetricTopics, log), log)
 	if err != nil {
 		return err
 	}
+	s.registry.MustRegister(newGauges(s.catalog, s.shard, config.MetricTopics, log))
 	if s.cert, err = s.certificate(log); err != nil {
 		return err
 	}
