@@ -117,3 +117,14 @@ func command(ctx context.Context, name string, args ...string) (string, error) {
 	}
 	return out, nil
 }
+
+// exitCodeOf returns the exit code of a command's error, 0 for nil.
+func exitCodeOf(err error) int {
+	if err == nil {
+		return 0
+	}
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return exit.ExitCode()
+	}
+	return -1
+}

@@ -37,7 +37,7 @@ var plantedBugs = []plantedBug{
 	},
 	{
 		"bug_serve_before_resync", "recovery serves what is only in the page cache",
-		"TestCrashStates", "./storelayer/commitlog", 1, `is lost: acknowledged|no log found`,
+		"TestCrashStates", "./storelayer/commitlog", 1, `is lost: acknowledged|no log found|damage in`,
 	},
 	{
 		"bug_settle_before_dead_letter", "a message is settled before its copy is in the log",

@@ -33,7 +33,7 @@ type Group struct {
 // Config says how much of what.
 type Config struct {
 	Topics    []string // the later in the list, the fewer messages
-	Queues    int32 // of each topic
+	Queues    int32    // of each topic
 	Producers int
 	Groups    []Group
 	PullGroup string // commits offsets of the first topic
