@@ -13,8 +13,11 @@ import (
 const (
 	// frameBufs is how many frames can be on their way: filling, syncing, applied, and one to spare.
 	frameBufs = 4
-	// frameBufLen is the size in bytes of a frame's buffer; a larger batch makes one for itself.
+	// frameBufLen is the size in bytes of a frame's buffer once frames are full; a larger batch makes one for itself.
 	frameBufLen = FrameTarget + pageSize
+	// firstBufLen is the size in bytes that a buffer begins with: it grows with what frames hold, so that a log
+	// without traffic keeps little memory.
+	firstBufLen = 64 << 10
 )
 
 // frameBuf is a frame on its way. One goroutine at a time has it.
@@ -39,7 +42,7 @@ func newFrameBuf() *frameBuf {
 // reset makes an empty frame of it. A buffer that a large batch made is let go.
 func (f *frameBuf) reset() {
 	if buf := f.buf; cap(buf) == 0 || cap(buf) > 2*frameBufLen {
-		f.buf = make([]byte, frameHeaderLen, frameBufLen)
+		f.buf = make([]byte, frameHeaderLen, firstBufLen)
 	}
 	clear(f.reqs)
 	*f = frameBuf{buf: f.buf[:frameHeaderLen], reqs: f.reqs[:0]}
