@@ -72,7 +72,7 @@ generate: ## repeat the generated code
 	go generate $(PACKAGES)
 
 # Conformance drives the official clients, each from its registry package, against bin/strata.
-CONFORM = cd conformance && GOWORK=off go test -count=1 -timeout 30m
+CONFORM = cd conformance && GOWORK=off go test -count=1 -timeout 30m -v
 
 .PHONY: conformance
 conformance: build ## the official clients against the broker (Go, Java, Python, Node.js, Rust)

@@ -8,8 +8,6 @@ var (
 	ErrTopicNotFound = errors.New("topic not found")
 	// ErrGroupNotFound says that there is no group of this name and that first use does not make one.
 	ErrGroupNotFound = errors.New("consumer group not found")
-	// ErrTypeConflict says that a topic does not take messages of this type.
-	ErrTypeConflict = errors.New("message type does not fit the topic")
 	// ErrNoShard says that the shard of a queue is not known to this proxy.
 	ErrNoShard = errors.New("shard is not known")
 	// ErrHistory says that messages that only the bucket has could not be read now.

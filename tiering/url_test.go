@@ -73,3 +73,24 @@ func TestParseURLErrors(t *testing.T) {
 		}
 	}
 }
+
+func FuzzParseURL(f *testing.F) {
+	for _, text := range []string{
+		"file:///var/lib/strata", "s3://bucket/prefix?endpoint=http://127.0.0.1:9000&region=eu-central-1&path_style=true",
+		"s3://b%20/x", "file:///%2e%2e/x", "s3://bucket?endpoint=http://[::1]:1",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		location, err := ParseURL(text)
+		if err != nil {
+			if !errors.Is(err, ErrInvalidURL) {
+				t.Fatalf("error is %v", err)
+			}
+			return
+		}
+		if again, err := ParseURL(location.String()); err != nil || again != location {
+			t.Fatalf("%q gives %+v, which prints as %q and gives %+v, %v", text, location, location, again, err)
+		}
+	})
+}

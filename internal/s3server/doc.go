@@ -3,7 +3,7 @@
 //
 //	Binary ──go install, once──► Start ──► Server ──CreateBucket, …──► Close
 //
-// The binary lies in the tools cache, <tools>/versitygw-<version>/versitygw, where tools is STRATA_TOOLS, or .cache/tools
-// in the repository. Building it takes minutes of CPU the first time, and is announced on standard error. A server that
-// can be neither found nor built fails the test: a skipped one would look like a passed one.
+// The binary comes from the tools cache (tools/install), STRATA_TOOLS or .cache/tools in the repository. Building it takes
+// minutes of CPU the first time, and is announced on standard error. A server that can be neither found nor built fails the
+// test: a skipped one would look like a passed one.
 package s3server

@@ -1,6 +1,8 @@
 package s3server
 
 import (
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -30,7 +32,8 @@ func (s *Server) Proxy(t testing.TB, meddle func(next http.RoundTripper) http.Ro
 	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 32}
 	t.Cleanup(transport.CloseIdleConnections)
 	proxy := httptest.NewServer(&httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ErrorLog: log.New(io.Discard, "", 0), // what breaks is broken on purpose
+		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport: meddle(RoundTrip(func(r *http.Request) (*http.Response, error) {
 			if err := sign(r); err != nil {
 				return nil, err

@@ -158,7 +158,12 @@ func (s *Server) Open(t testing.TB, bucket, prefix string) *s3.Store {
 	if err := s.CreateBucket(bucket); err != nil {
 		t.Fatal(err)
 	}
-	store, err := s3.Open(t.Context(), s.Location(bucket, prefix), s.Config())
+	return open(t, s.Location(bucket, prefix), s.Config())
+}
+
+func open(t testing.TB, location tiering.Location, config s3.Config) *s3.Store {
+	t.Helper()
+	store, err := s3.Open(t.Context(), location, config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,7 +98,7 @@ func runHistory(ctx context.Context, seed uint64, total *crashTotals) error {
 	h := &history{
 		rng: rand.New(rand.NewPCG(seed, 2)), fs: memfs.New(seed), total: total, seed: seed, sent: make(map[uint64]*sent),
 	}
-	for range 2 + h.rng.IntN(3) {
+	for range 1 + h.rng.IntN(3) {
 		if err := h.life(ctx); err != nil {
 			return err
 		}
@@ -184,11 +184,10 @@ func (h *history) life(ctx context.Context) error {
 		l, err := h.open(ctx)
 		if err == nil {
 			h.fs.SetHook(nil)
-			if h.fs.Stopped() {
-				_ = l.Close() // the trouble came with the last call, or to the filler
-			} else {
+			if !h.fs.Stopped() {
 				return h.work(ctx, l)
 			}
+			_ = l.Close() // the trouble came with the last call
 		}
 		if damage, ok := errors.AsType[*DamageError](err); ok {
 			return fmt.Errorf("start %d: %w", tries, damage)
@@ -208,7 +207,7 @@ func (h *history) work(ctx context.Context, l *Log) error {
 	if err := h.check(ctx, l); err != nil {
 		return err
 	}
-	h.trouble([]int{20, 100, 400}[h.rng.IntN(3)])
+	h.trouble([]int{20, 60, 200}[h.rng.IntN(3)])
 	h.epoch++
 	if err := l.Start(ctx, h.epoch, nil); err != nil {
 		return ours(err)
@@ -255,7 +254,7 @@ func ours(err error) error {
 
 // produce appends until something fails, and notes what is known of each record.
 func (h *history) produce(ctx context.Context, l *Log, rng *rand.Rand) error {
-	for range 5 + rng.IntN(30) {
+	for range 3 + rng.IntN(15) {
 		b := &numberedBatch{h: h}
 		for range 1 + rng.IntN(3) {
 			b.sizes = append(b.sizes, []int{8, 100, 3000, 20000, 90000}[min(rng.IntN(5), rng.IntN(6))])

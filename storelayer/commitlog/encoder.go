@@ -13,8 +13,11 @@ import (
 const (
 	// frameBufs is how many frames can be on their way: filling, syncing, applied, and one to spare.
 	frameBufs = 4
-	// frameBufLen is the size in bytes of a frame's buffer; a larger batch makes one for itself.
-	frameBufLen = FrameTarget + pageSize
+	// frameBufLen is the size in bytes that a frame's buffer begins with. It grows with the frames, to
+	// about FrameTarget under load, so that an idle log takes little memory.
+	frameBufLen = 64 << 10
+	// maxFrameBuf is the largest buffer that is kept; a frame of one large batch gives its own back.
+	maxFrameBuf = 2 * FrameTarget
 )
 
 // frameBuf is a frame on its way. One goroutine at a time has it.
@@ -38,7 +41,7 @@ func newFrameBuf() *frameBuf {
 
 // reset makes an empty frame of it. A buffer that a large batch made is let go.
 func (f *frameBuf) reset() {
-	if buf := f.buf; cap(buf) == 0 || cap(buf) > 2*frameBufLen {
+	if buf := f.buf; cap(buf) == 0 || cap(buf) > maxFrameBuf {
 		f.buf = make([]byte, frameHeaderLen, frameBufLen)
 	}
 	clear(f.reqs)
@@ -88,6 +91,9 @@ func (l *Log) fill(f *frameBuf, reqs []*Request) (rest []*Request) {
 
 // storeTime tells the time of the records that come next.
 func (l *Log) storeTime() int64 {
+	if l.acceptTime.Swap(false) {
+		l.stamper.Accept()
+	}
 	ms, trust := l.stamper.Next()
 	if trust != l.trust {
 		l.trust = trust

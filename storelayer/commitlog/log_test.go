@@ -7,14 +7,10 @@ import (
 	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/stratamq/stratamq/internal/vfs/memfs"
 	"github.com/stratamq/stratamq/internal/vfs/osfs"
 	"github.com/stratamq/stratamq/message"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestAppendReadReopen(t *testing.T) {
 	engines := map[string]func(t *testing.T) Options{
@@ -34,7 +30,7 @@ func TestAppendReadReopen(t *testing.T) {
 			opts.Create = true
 			applied := 0
 			opts.Apply = func(f Frame) { applied += f.Count }
-			l := openRunning(t, opts, 1)
+			l := openRunning(t, opts)
 			var wg sync.WaitGroup
 			batches := make([]*textBatch, 200)
 			for i := range batches {
@@ -59,7 +55,7 @@ func TestAppendReadReopen(t *testing.T) {
 						}
 					}
 				}
-				if _, bodies := readAll(t, l); len(bodies) != 401 {
+				if bodies := readAll(t, l); len(bodies) != 401 {
 					t.Fatalf("%d records", len(bodies))
 				}
 			}
@@ -93,7 +89,7 @@ func TestAppendReadReopen(t *testing.T) {
 func TestLargeBatchesMakeLongSegments(t *testing.T) {
 	opts := testOptions(memfs.New(1), 1)
 	opts.Create = true
-	l := openRunning(t, opts, 1)
+	l := openRunning(t, opts)
 	var at []message.Position
 	for i := range 5 {
 		b := &textBatch{texts: [][]byte{numbered(uint64(i), 4<<20)}}
@@ -122,7 +118,7 @@ func TestRollAndTrim(t *testing.T) {
 	opts.Create = true
 	rolled := make(chan SegmentInfo, 10)
 	opts.Events.Rolled = func(s SegmentInfo) { rolled <- s }
-	l := openRunning(t, opts, 1)
+	l := openRunning(t, opts)
 	b := texts("one")
 	for i := range 3 {
 		if err := l.Append(t.Context(), texts(fmt.Sprint("text ", i)), AckDurable); err != nil {

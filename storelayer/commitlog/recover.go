@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -215,11 +216,8 @@ func tornBytes(s *segment, end message.Position) (int64, error) {
 		if len(chunk) == 0 {
 			break
 		}
-		for i := len(chunk) - 1; i >= 0; i-- {
-			if chunk[i] != 0 {
-				torn = next + int64(i) + 1 - start
-				break
-			}
+		if used := bytes.TrimRight(chunk, "\x00"); len(used) > 0 {
+			torn = next + int64(len(used)) - start
 		}
 		off = next + int64(len(chunk))
 	}
@@ -230,26 +228,30 @@ func tornBytes(s *segment, end message.Position) (int64, error) {
 // kill it may be in the page cache only; after a sync that failed the page cache may even count it
 // as clean, so that a sync alone would not write it.
 func (l *Log) resync(s *segment, proven, end message.Position) error {
-	if bugServeBeforeResync {
-		return nil
-	}
 	fpBeforeResync.Hit()
-	for from, to := s.offset(proven), s.offset(end); from < to; {
-		chunk := make([]byte, min(readStep, to-from))
-		if _, err := s.file.ReadAt(chunk, from); err != nil {
-			return fmt.Errorf("read the last frame of segment %s: %w", s.path, err)
+	if !bugServeBeforeResync {
+		if err := rewrite(s, s.offset(proven), s.offset(end)); err != nil {
+			return fmt.Errorf("make the last frame of segment %s durable: %w", s.path, err)
 		}
-		if _, err := s.file.WriteAt(chunk, from); err != nil {
-			return fmt.Errorf("write the last frame of segment %s again: %w", s.path, err)
-		}
-		from += int64(len(chunk))
-	}
-	if err := s.file.Sync(); err != nil {
-		return fmt.Errorf("sync segment %s: %w", s.path, err)
 	}
 	if err := l.opts.FS.SyncDir(l.opts.Dir); err != nil {
 		return fmt.Errorf("sync log folder: %w", err)
 	}
 	fpAfterResync.Hit()
 	return nil
+}
+
+// rewrite writes [from, to) of the file over itself and syncs.
+func rewrite(s *segment, from, to int64) error {
+	for from < to {
+		chunk := make([]byte, min(readStep, to-from))
+		if _, err := s.file.ReadAt(chunk, from); err != nil {
+			return err
+		}
+		if _, err := s.file.WriteAt(chunk, from); err != nil {
+			return err
+		}
+		from += int64(len(chunk))
+	}
+	return s.file.Sync()
 }

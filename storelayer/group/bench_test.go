@@ -23,10 +23,11 @@ func BenchmarkLeaseSettle(b *testing.B) {
 			at += 100
 		}
 	}
+	deadline := int64(1) << 60
 	take := func(n int) Decision {
 		lease++
 		d := g.Lease(m, &LeaseInput{
-			Queue: q, Next: next, Max: n, MaxAttempts: 16, Deadline: m.Now + 15_000, Client: "client", Lease: lease,
+			Queue: q, Next: next, Max: n, MaxAttempts: 16, Deadline: deadline, Client: "client", Lease: lease,
 		})
 		apply(d.Step)
 		return d
@@ -39,6 +40,7 @@ func BenchmarkLeaseSettle(b *testing.B) {
 	for b.Loop() {
 		next += batch
 		m.Now++
+		deadline = m.Now + 15_000
 		d := take(batch)
 		handles = handles[:0]
 		for _, l := range d.Leased {

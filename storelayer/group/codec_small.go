@@ -118,18 +118,18 @@ func decodeDeadLetterView(rec message.Record) (deadLetterView, error) {
 }
 
 // AppendTo appends the body of a group's creation or deletion: a head without a rest, of queue 0.
-func (r GroupRecord) AppendTo(dst []byte) []byte { return appendHead(dst, r.Key, 0) }
+func (r LifeRecord) AppendTo(dst []byte) []byte { return appendHead(dst, r.Key, 0) }
 
 // DecodeGroup decodes a group's creation or deletion; nothing aliases it. It fails with message.ErrCorrupt.
-func DecodeGroup(rec message.Record) (GroupRecord, error) {
+func DecodeGroup(rec message.Record) (LifeRecord, error) {
 	h, b, err := decodeHead(rec)
 	if err != nil {
-		return GroupRecord{}, err
+		return LifeRecord{}, err
 	}
 	if len(b) != 0 || h.queue.ID != 0 {
-		return GroupRecord{}, corruptRest(rec, len(b))
+		return LifeRecord{}, corruptRest(rec, len(b))
 	}
-	return GroupRecord{Key: h.key()}, nil
+	return LifeRecord{Key: h.key()}, nil
 }
 
 // The body of an epoch-start record, little-endian:

@@ -29,8 +29,9 @@ type Group struct {
 	key    Key
 	queues map[message.Queue]*progress
 
-	names      clientNames
-	namesLimit int
+	names         clientNames
+	namesLimit    int
+	maxDeliveries int // MaxDeliveries, less in tests
 
 	steps  uint64
 	flying []flight // records on their way to the watermark, in log order
@@ -52,7 +53,10 @@ type flight struct {
 
 // New returns a group that has read nothing.
 func New(key Key) *Group {
-	return &Group{key: key, queues: make(map[message.Queue]*progress), names: newClientNames(), namesLimit: namesLimit}
+	return &Group{
+		key: key, queues: make(map[message.Queue]*progress), names: newClientNames(),
+		namesLimit: namesLimit, maxDeliveries: MaxDeliveries,
+	}
 }
 
 // Key returns the group's name and generation.

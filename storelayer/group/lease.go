@@ -27,7 +27,7 @@ func (g *Group) Lease(m Moment, in *LeaseInput) Decision {
 	limit := min(in.Max, MaxLease)
 	scan := scanLimit
 	misfits := g.leaseRetries(m, p, in, &d, limit, &scan)
-	leaseNew(p, in, &d, limit, &scan)
+	g.leaseNew(p, in, &d, limit, &scan)
 
 	if len(d.Filtered) > 0 {
 		g.emitSettle(&d.Step, p, Filtered, d.Filtered, false)
@@ -92,10 +92,10 @@ func (g *Group) leaseRetries(m Moment, p *progress, in *LeaseInput, d *Decision,
 }
 
 // leaseNew takes offsets that were never delivered.
-func leaseNew(p *progress, in *LeaseInput, d *Decision, limit int, scan *int) {
+func (g *Group) leaseNew(p *progress, in *LeaseInput, d *Decision, limit int, scan *int) {
 	o := max(p.liveNext, p.liveFloor)
 	for ; o < in.Next && len(d.Leased) < limit; o++ {
-		if len(p.deliveries)+len(p.over) >= MaxDeliveries {
+		if len(p.deliveries)+len(p.over)+len(d.Leased) >= g.maxDeliveries {
 			d.Full = true
 			break
 		}
@@ -160,7 +160,7 @@ func (g *Group) HasReady(m Moment, q message.Queue, next message.Offset) bool {
 	if p.resets > 0 {
 		return false
 	}
-	if max(p.liveNext, p.liveFloor) < next && len(p.deliveries)+len(p.over) < MaxDeliveries {
+	if max(p.liveNext, p.liveFloor) < next && len(p.deliveries)+len(p.over) < g.maxDeliveries {
 		return true
 	}
 	_, _, ok := g.peek(m, p, m.Now)

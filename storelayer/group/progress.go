@@ -6,6 +6,14 @@ import (
 	"github.com/stratamq/stratamq/message"
 )
 
+const (
+	// shortRun is how long a run may be to be gone through offset by offset, however few deliveries there are:
+	// a map that was large once takes long to go through even when it is empty.
+	shortRun = 4096
+	// largePeak is how many deliveries make the maps of a queue so large that they are made anew once they are empty.
+	largePeak = 4096
+)
+
 // maxMarks is how many epochs a queue remembers for lost leases. A handle of an epoch before them is dead.
 const maxMarks = 8
 
@@ -69,7 +77,8 @@ type progress struct {
 	next       message.Offset   // the first offset that is neither settled nor delivered
 	settled    runSet           // above floor
 	deliveries map[message.Offset]delivery
-	marks      []mark // by epoch
+	peak       int           // most deliveries and reservations since the maps were made
+	marks      []mark        // by epoch
 	forgotten  message.Epoch // marks up to this epoch are gone
 	barrier    mark          // leases up to this one died in a reset
 
@@ -78,7 +87,9 @@ type progress struct {
 	liveFloor   message.Offset
 	liveNext    message.Offset // nothing below is new
 	over        map[message.Offset]reservation
-	resets      int // resets on their way: no other decision until they are in
+	passed      runSet // after an abort: at or above liveNext, what filters on their way pass over
+	stale       bool   // a reset was applied: rebuild
+	resets      int    // resets on their way: no other decision until they are in
 
 	// Soft state, made again from the layers.
 	due      dueHeap
@@ -121,6 +132,9 @@ func (p *progress) look(o message.Offset) (delivery, status) {
 	if _, ok := p.settled.at(o); ok {
 		return delivery{}, settled
 	}
+	if _, ok := p.passed.at(o); ok {
+		return delivery{}, settled
+	}
 	return delivery{}, untouched
 }
 
@@ -143,7 +157,7 @@ func (p *progress) settle(r Run) {
 	if r.First >= r.End {
 		return
 	}
-	if int64(r.End-r.First) < int64(len(p.deliveries)) {
+	if n := int64(r.End - r.First); n <= shortRun || n < int64(len(p.deliveries)) {
 		for o := r.First; o < r.End; o++ {
 			delete(p.deliveries, o)
 		}
@@ -186,11 +200,23 @@ func (p *progress) advance() {
 	}
 }
 
-// begin starts the queue at an offset; what is below counts as settled.
+// shrink gives back the memory of a backlog that is gone.
+func (p *progress) shrink() {
+	p.peak = max(p.peak, len(p.deliveries)+len(p.over))
+	if p.peak < largePeak || len(p.deliveries) > 0 || len(p.over) > 0 {
+		return
+	}
+	p.peak = 0
+	p.deliveries = make(map[message.Offset]delivery)
+	p.over = make(map[message.Offset]reservation)
+	p.due = dueHeap{at: make(map[message.Offset]int64)}
+}
+
+// begin starts the queue at an offset; what is below counts as settled. Settled offsets that stood there without a
+// beginning go, or join the floor, in advance.
 func (p *progress) begin(o message.Offset) {
 	p.started = true
 	p.floor, p.next = o, o
-	p.settled.trim(o)
 	for old := range p.deliveries {
 		if old < o {
 			delete(p.deliveries, old)

@@ -98,8 +98,8 @@ type DeadLetterRecord struct {
 	Dead   message.Queue // where the copy went
 }
 
-// GroupRecord is the body of a group's creation and deletion.
-type GroupRecord struct {
+// LifeRecord is the body of the records that begin and end a generation of a group.
+type LifeRecord struct {
 	Key
 }
 

@@ -143,13 +143,18 @@ func (g *Group) Release(m Moment, handles []storelayer.Handle) Step {
 	return step
 }
 
-// ClientGone ends the auto-renewed leases of a client at once; the deliveries count.
+// maxGone bounds the leases that one step ends, so that it fits a frame; see ClientGone.
+const maxGone = 1 << 16
+
+// ClientGone ends the auto-renewed leases of a client at once; the deliveries count. A client with more than 65,536 leases
+// keeps the rest for half a minute: they end when they are looked at next, since [Clients.Gone] has ended the client.
 func (g *Group) ClientGone(m Moment, client string) Step {
 	var step Step
 	ref, ok := g.names.refs[client[:min(len(client), maxNameLen)]]
 	if !ok {
 		return step
 	}
+	room := maxGone
 	for _, q := range g.Queues() {
 		p := g.queues[q]
 		if p.resets > 0 {
@@ -169,8 +174,9 @@ func (g *Group) ClientGone(m Moment, client string) Step {
 				end(o)
 			}
 		}
-		if len(items) > 0 {
-			slices.SortFunc(items, func(a, b VisibilityItem) int { return int(a.Offset - b.Offset) })
+		slices.SortFunc(items, func(a, b VisibilityItem) int { return int(a.Offset - b.Offset) })
+		if items = items[:min(len(items), room)]; len(items) > 0 {
+			room -= len(items)
 			g.emitVisibility(&step, p, items)
 		}
 	}

@@ -90,7 +90,8 @@ func (t *Table) WriteSegment(base message.Position, w io.Writer) (int64, error) 
 }
 
 // Attach puts a segment's file in the place of its entries in memory. In recovery, oldest segment first, it gives the table
-// the entries of a segment that was just rolled to; Roll follows. A file that does not fit is message.ErrCorrupt.
+// the entries of a segment that was just rolled to; Roll follows. A file that does not fit is message.ErrCorrupt;
+// after an error the table is as before.
 func (t *Table) Attach(f *SegmentFile) error {
 	s, active := t.segment(f.base)
 	switch {
@@ -98,19 +99,23 @@ func (t *Table) Attach(f *SegmentFile) error {
 		return fmt.Errorf("%w: no segment starts at %s", message.ErrCorrupt, f.base)
 	case s.file != nil:
 		return fmt.Errorf("segment at %s is in a file already", f.base)
-	}
-	if active && s.used {
+	case active && s.used:
 		return fmt.Errorf("segment at %s is not full", f.base)
 	}
-	// The file is set before any part points into it: a reader sees it behind the lock of its queue.
-	s.file = f
+	directory := make([]dirEntry, 0, f.queues)
 	for d, err := range f.directory() {
 		if err == nil {
-			err = t.attach(s, d, active)
+			err = t.fits(s, d, active)
 		}
 		if err != nil {
 			return err
 		}
+		directory = append(directory, d)
+	}
+	// The file is set before any part points into it: a reader sees it behind the lock of its queue.
+	s.file = f
+	for _, d := range directory {
+		t.attach(s, d, active)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -118,42 +123,64 @@ func (t *Table) Attach(f *SegmentFile) error {
 	return nil
 }
 
-func (t *Table) attach(s *segment, d dirEntry, recovery bool) error {
+// fits reports whether a file's part of a queue agrees with the table. What agrees goes on to: the entries of a
+// full segment never change, and in recovery nobody else is there.
+func (t *Table) fits(s *segment, d dirEntry, recovery bool) error {
 	tl := t.tail(d.queue)
 	if tl == nil {
-		if !recovery || t.isDropped(d.queue.Topic, s.base) {
-			return nil // the topic was deleted since
-		}
-		tl, _ = t.makeTail(d.queue)
+		return nil
 	}
-	tl.mu.Lock()
-	defer tl.mu.Unlock()
-	for i := range tl.parts {
-		if p := &tl.parts[i]; p.segment == s {
-			if p.first != d.first || p.count != d.count {
-				return fmt.Errorf("%w: file has [%d, %d) of queue %s, the table [%d, %d)",
-					message.ErrCorrupt, d.first, d.first+message.Offset(d.count), d.queue, p.first, p.end())
-			}
-			p.entries, p.firstEntry = nil, d.firstEntry
-			return nil
+	tl.mu.RLock()
+	defer tl.mu.RUnlock()
+	if p := tl.part(s); p != nil {
+		if p.first != d.first || p.count != d.count {
+			return fmt.Errorf("%w: file has [%d, %d) of queue %s, the table [%d, %d)",
+				message.ErrCorrupt, d.first, d.first+message.Offset(d.count), d.queue, p.first, p.end())
 		}
+		return nil
 	}
 	if !recovery {
 		return nil
 	}
-	end := tl.next
-	switch n := len(tl.parts); {
-	case n > 0:
-		end = tl.parts[n-1].end()
-	case tl.current == 0 && tl.next == 0:
-		tl.first, end = d.first, d.first
-	}
-	if d.first > end || len(tl.parts) > 0 && d.first != end {
+	if end, only := tl.localEnd(d.first); d.first > end || only && d.first != end {
 		return fmt.Errorf("%w: offset %d of queue %s follows %d", message.ErrCorrupt, d.first, d.queue, end-1)
+	}
+	return nil
+}
+
+// attach makes a queue read its entries of a segment from the file.
+func (t *Table) attach(s *segment, d dirEntry, recovery bool) {
+	tl := t.tail(d.queue)
+	if tl == nil {
+		if !recovery || t.isDropped(d.queue.Topic, s.base) {
+			return // the topic was deleted since
+		}
+		tl = t.makeTail(d.queue)
+	}
+	tl.mu.Lock()
+	defer tl.mu.Unlock()
+	if p := tl.part(s); p != nil {
+		p.entries, p.firstEntry = nil, d.firstEntry
+		return
+	}
+	if !recovery {
+		return
+	}
+	if len(tl.parts) == 0 && tl.current == 0 && tl.next == 0 {
+		tl.first = d.first
 	}
 	p := part{segment: s, first: d.first, count: d.count, firstEntry: d.firstEntry}
 	tl.parts = append(tl.parts, p)
 	tl.next = max(tl.next, p.end())
+}
+
+// part returns what a segment holds of the queue, nil if nothing; tl.mu is held.
+func (tl *tail) part(s *segment) *part {
+	for i := range tl.parts {
+		if tl.parts[i].segment == s {
+			return &tl.parts[i]
+		}
+	}
 	return nil
 }
 

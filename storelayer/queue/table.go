@@ -21,7 +21,8 @@ const stripes = 64
 // Table holds the hot consumeQueue and index of a shard.
 //
 // Append, Roll and DropTopic are called by one goroutine at a time, the one that applies the log. Reserve is the
-// committer's. Everything else may be called from any goroutine, at any time.
+// committer's. WriteSegment, Attach and Drop may run beside them, in one goroutine at a time. Everything else may be
+// called from any goroutine, at any time.
 type Table struct {
 	stripes [stripes]stripe
 	active  *segment // owned by the goroutine that applies the log
@@ -109,26 +110,26 @@ func (t *Table) tail(q message.Queue) *tail {
 	return s.queues[q]
 }
 
-// makeTail returns the state of a queue, made if need be, and whether it was made.
-func (t *Table) makeTail(q message.Queue) (tl *tail, made bool) {
+// makeTail returns the state of a queue, made if need be.
+func (t *Table) makeTail(q message.Queue) *tail {
 	if tl := t.tail(q); tl != nil {
-		return tl, false
+		return tl
 	}
 	s := t.stripe(q)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if tl := s.queues[q]; tl != nil {
-		return tl, false
+	tl := s.queues[q]
+	if tl == nil {
+		tl = &tail{}
+		s.queues[q] = tl
 	}
-	tl = &tail{}
-	s.queues[q] = tl
-	return tl, true
+	return tl
 }
 
 // Reserve takes n offsets of a queue for messages about to be written and returns the first of them. Readers see them
 // once Append has published them; none is ever given back.
 func (t *Table) Reserve(q message.Queue, n int) message.Offset {
-	tl, _ := t.makeTail(q)
+	tl := t.makeTail(q)
 	if tl.reserved == 0 {
 		tl.mu.RLock()
 		tl.reserved = tl.next
@@ -156,7 +157,7 @@ func (t *Table) Append(q message.Queue, offset message.Offset, e message.Entry, 
 		if t.isDropped(q.Topic, e.Position) {
 			return nil
 		}
-		tl, _ = t.makeTail(q)
+		tl = t.makeTail(q)
 	}
 	added, err := tl.append(t.active, q, offset, e, storeTime)
 	if err != nil || !added {
@@ -179,14 +180,7 @@ func (tl *tail) unknown() bool {
 func (tl *tail) append(s *segment, q message.Queue, offset message.Offset, e message.Entry, storeTime int64) (bool, error) {
 	tl.mu.Lock()
 	defer tl.mu.Unlock()
-	localEnd := offset // a queue without local messages begins anywhere at or below its end
-	if n := len(tl.parts); n > 0 {
-		localEnd = tl.parts[n-1].end()
-	} else if tl.current == 0 && tl.next == 0 {
-		tl.first, tl.next = offset, offset
-	} else if offset > tl.next {
-		localEnd = tl.next
-	}
+	localEnd, _ := tl.localEnd(offset)
 	if offset > localEnd {
 		return false, fmt.Errorf("%w: offset %d of queue %s follows %d", message.ErrCorrupt, offset, q, localEnd-1)
 	}
@@ -196,6 +190,9 @@ func (tl *tail) append(s *segment, q message.Queue, offset message.Offset, e mes
 	}
 	if offset < localEnd {
 		return false, nil
+	}
+	if tl.next == 0 {
+		tl.first = max(tl.first, offset)
 	}
 	if n := len(tl.parts); n == 0 || tl.parts[n-1].segment != s {
 		tl.parts = append(tl.parts, part{segment: s, entries: &slabs{}, first: offset})
@@ -207,6 +204,19 @@ func (tl *tail) append(s *segment, q message.Queue, offset message.Offset, e mes
 	return true, nil
 }
 
+// localEnd returns the end of the local entries, where the next one must lie; only says that nothing else will do. A queue
+// without local entries may begin anywhere up to its end, and one that nobody has heard of at any offset. tl.mu is held.
+func (tl *tail) localEnd(offset message.Offset) (end message.Offset, only bool) {
+	switch n := len(tl.parts); {
+	case n > 0:
+		return tl.parts[n-1].end(), true
+	case tl.current == 0 && tl.next == 0:
+		return offset, false
+	default:
+		return min(offset, tl.next), false
+	}
+}
+
 func (t *Table) isDropped(topic message.TopicID, at message.Position) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -216,7 +226,7 @@ func (t *Table) isDropped(topic message.TopicID, at message.Position) bool {
 
 // SetFirst raises the first offset of a queue in any tier, as retention does; a lower one is ignored.
 func (t *Table) SetFirst(q message.Queue, first message.Offset) {
-	tl, _ := t.makeTail(q)
+	tl := t.makeTail(q)
 	tl.mu.Lock()
 	defer tl.mu.Unlock()
 	tl.first = max(tl.first, first)
@@ -226,7 +236,7 @@ func (t *Table) SetFirst(q message.Queue, first message.Offset) {
 // Restore sets what a rebuild from the bucket knows of a queue; FirstLocal is ignored. It comes before the
 // first Append and Reserve of the queue.
 func (t *Table) Restore(s State) {
-	tl, _ := t.makeTail(s.Queue)
+	tl := t.makeTail(s.Queue)
 	tl.mu.Lock()
 	defer tl.mu.Unlock()
 	tl.first, tl.next, tl.lastTime, tl.current = s.First, s.Next, s.LastStoreTime, s.Current

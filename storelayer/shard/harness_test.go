@@ -63,8 +63,8 @@ func newRig(t testing.TB, fsys vfs.FS, seed uint64) *rig {
 	r := &rig{t: t, fs: fsys, clock: clock.NewManual(testWall), dead: &deadLetters{}}
 	r.opts = Options{
 		Config: Config{SegmentSize: 128 << 10, MaxAttempts: 3},
-		ID:     1, FS: fsys, Dir: "/shard", Clock: r.clock, Rand: rand.New(rand.NewPCG(seed, 1)),
-		Logger: slog.New(slog.DiscardHandler), Create: true,
+		ID:     1, FS: fsys, Dir: "/shard", Clock: r.clock, Rand: testRand(seed),
+		Logger: discard(), Create: true,
 		NextEpoch:   func(_ context.Context, last message.Epoch) (message.Epoch, error) { return last + 1, nil },
 		DeadLetters: r.dead,
 		Events:      Events{Log: commitlog.Events{}},
@@ -213,3 +213,7 @@ func (s *Shard) dump(t testing.TB) string {
 }
 
 func newMemFS(seed uint64) *memfs.FS { return memfs.New(seed) }
+
+func testRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 1)) }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

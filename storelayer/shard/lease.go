@@ -229,10 +229,10 @@ func (s *Shard) Wait(ctx context.Context, req *storelayer.WaitRequest) error {
 	used := false
 	defer func() { s.waiters.leave(w, !used) }()
 	p.mu.Lock()
-	due, any := p.mu.NextDue(s.moment())
+	due, leased := p.mu.NextDue(s.moment())
 	p.mu.Unlock()
 	var dueC <-chan time.Time
-	if any {
+	if leased {
 		timer := s.opts.Clock.NewTimer(time.Duration(max(due-s.now(), 0)) * time.Millisecond)
 		defer timer.Stop()
 		dueC = timer.C()

@@ -108,7 +108,7 @@ func (s *Shard) DeleteGroup(ctx context.Context, name string, generation uint32)
 	if err := s.admit(ctx); err != nil {
 		return err
 	}
-	r := group.GroupRecord{Key: group.Key{Name: name, Generation: generation}}
+	r := group.LifeRecord{Key: group.Key{Name: name, Generation: generation}}
 	return s.appendRecord(ctx, message.Record{Type: message.RecordGroupDelete, Body: r.AppendTo(nil)})
 }
 

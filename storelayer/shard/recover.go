@@ -154,7 +154,29 @@ func (s *Shard) replay(ctx context.Context, snap *snapshot) (Recovery, error) {
 		return r, fmt.Errorf("%w: no frame ends at %s", errOtherHistory, snap.Highest)
 	}
 	clear(s.applying.touched)
-	return r, nil
+	return r, s.removeStrayQueueFiles(segments)
+}
+
+// removeStrayQueueFiles removes what a crash left of segments that are gone, and of files that were never whole.
+func (s *Shard) removeStrayQueueFiles(segments []commitlog.SegmentInfo) error {
+	dir := path.Join(s.opts.Dir, queueDir)
+	names, err := s.opts.FS.List(dir)
+	if err != nil {
+		return err
+	}
+	known := make(map[string]bool, len(segments))
+	for _, seg := range segments {
+		known[seg.Base.String()] = true
+	}
+	for _, name := range names {
+		if known[name] {
+			continue
+		}
+		if err := s.opts.FS.Remove(path.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // load takes the parts of a snapshot.

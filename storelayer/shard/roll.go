@@ -48,7 +48,7 @@ func (s *Shard) writeSnapshot() error {
 	s.snapshotting.Lock()
 	defer s.snapshotting.Unlock()
 	snap := s.takeSnapshot()
-	raw := snap.appendTo(nil)
+	raw := snap.encode()
 	beforeSnapshot.Hit()
 	dir := path.Join(s.opts.Dir, snapshotDir)
 	err := writeFile(s.opts.FS, dir, snapshotName(snap.Start), func(w io.Writer) error {
@@ -104,6 +104,8 @@ func (s *Shard) dropSnapshots(dir string) error {
 
 // writeQueueFiles writes the queue file of every full segment whose entries are still in memory.
 func (s *Shard) writeQueueFiles() error {
+	s.rolling.Lock()
+	defer s.rolling.Unlock()
 	segments := s.table.Segments()
 	for _, seg := range segments[:max(len(segments)-1, 0)] {
 		if seg.InFile {
@@ -167,15 +169,25 @@ func (s *Shard) trim(ctx context.Context, base message.Position) error {
 	if err := s.coverBySnapshot(segments[0].End); err != nil {
 		return err
 	}
+	s.rolling.Lock()
+	defer s.rolling.Unlock()
 	beforeTrim.Hit()
-	// Readers are sent to the bucket first; one that is under way keeps its mapping.
-	if _, err := s.table.Drop(base); err != nil {
-		return err
+	// Readers are sent to the bucket first; one that is under way keeps its mapping. A trim that failed behind
+	// this point has dropped the segment already.
+	if s.table.Segments()[0].Base == base {
+		if _, err := s.table.Drop(base); err != nil {
+			return err
+		}
 	}
 	if err := s.log.Trim(ctx, segments[0].End); err != nil {
 		return err
 	}
 	afterTrim.Hit()
+	return s.removeQueueFile(base)
+}
+
+// removeQueueFile removes the queue file of a segment that is gone, if there still is one.
+func (s *Shard) removeQueueFile(base message.Position) error {
 	s.filesMu.Lock()
 	file := s.files[base]
 	delete(s.files, base)

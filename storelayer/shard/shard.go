@@ -135,6 +135,7 @@ type Shard struct {
 
 	rolled       chan struct{} // a segment became full; capacity 1
 	snapshotting sync.Mutex    // one snapshot at a time
+	rolling      sync.Mutex    // queue files are written, or a segment is trimmed
 
 	filesMu sync.Mutex
 	files   map[message.Position]*queueFile

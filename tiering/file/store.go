@@ -20,8 +20,8 @@ const (
 	tempDir    = ".tmp"         // no key begins with a dot
 	tempMaxAge = 24 * time.Hour // older ones belong to nobody
 
-	// The most bytes that wait for one sync: a longer one would hold up the syncs of a log on the same disk.
-	syncStep = 1 << 20
+	// The most bytes that are dirty before they are written back: more would hold up the syncs of a log on the same disk.
+	paceStep = 1 << 20
 )
 
 // Store is a [tiering.ObjectStore] in a directory.

@@ -24,7 +24,7 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReaderAt, size int6
 	if err != nil {
 		return opError("put", key, err)
 	}
-	crc, err := copySynced(ctx, f, io.NewSectionReader(body, 0, size), size)
+	crc, err := copyPaced(ctx, f, io.NewSectionReader(body, 0, size), size)
 	if err == nil && opts.HasCRC32C && crc != opts.CRC32C {
 		err = fmt.Errorf("%w: the body has CRC32C %08x, announced was %08x", tiering.ErrCorrupt, crc, opts.CRC32C)
 	}
@@ -51,9 +51,9 @@ func (s *Store) dropTemp(temp string, err error) error {
 	return err // a temporary file left behind by a success is removed when it is stale
 }
 
-// copySynced copies size bytes and syncs them in small steps. It returns their CRC32C.
-func copySynced(ctx context.Context, f *os.File, body io.Reader, size int64) (uint32, error) {
-	buf := make([]byte, min(syncStep, size))
+// copyPaced copies size bytes and syncs them, so that few of them are ever dirty. It returns their CRC32C.
+func copyPaced(ctx context.Context, f *os.File, body io.Reader, size int64) (uint32, error) {
+	buf := make([]byte, min(paceStep, size))
 	crc := uint32(0)
 	for done := int64(0); done < size; {
 		if err := context.Cause(ctx); err != nil {
@@ -64,22 +64,20 @@ func copySynced(ctx context.Context, f *os.File, body io.Reader, size int64) (ui
 			return 0, fmt.Errorf("read body at %d of %d bytes: %w", done, size, err)
 		}
 		crc = tiering.UpdateChecksum(crc, step)
-		if err := writeSynced(f, step, done); err != nil {
+		if err := writePaced(f, step, done); err != nil {
 			return 0, err
 		}
 		done += int64(len(step))
 	}
-	if size == 0 {
-		return 0, f.Sync()
-	}
-	return crc, nil
+	return crc, f.Sync()
 }
 
-func writeSynced(f *os.File, b []byte, off int64) error {
-	if _, err := f.WriteAt(b, off); err != nil {
+// writePaced writes one step. A whole one is written back at once; what is shorter waits for the sync.
+func writePaced(f *os.File, b []byte, off int64) error {
+	if _, err := f.WriteAt(b, off); err != nil || len(b) < paceStep {
 		return err
 	}
-	return f.Sync()
+	return writeBack(f, off, int64(len(b)))
 }
 
 // name gives a whole, synced temporary file its key.
@@ -159,8 +157,8 @@ func (u *upload) Part(ctx context.Context, number int, body []byte) error {
 		if err := context.Cause(ctx); err != nil {
 			return opError("part", u.key, err)
 		}
-		step := body[done:min(len(body), done+syncStep)]
-		if err := writeSynced(f, step, off+int64(done)); err != nil {
+		step := body[done:min(len(body), done+paceStep)]
+		if err := writePaced(f, step, off+int64(done)); err != nil {
 			return opError("part", u.key, err)
 		}
 		done += len(step)
@@ -186,6 +184,9 @@ func (u *upload) Complete(ctx context.Context, n int, opts tiering.PutOptions) e
 	}
 	if err == nil && opts.HasCRC32C {
 		err = u.verifyLocked(size, opts.CRC32C)
+	}
+	if err == nil {
+		err = u.mu.file.Sync()
 	}
 	if err == nil {
 		err = u.store.name(u.temp, u.key, opts.IfAbsent)

@@ -127,6 +127,7 @@ func (w *Writer) Write(b []byte) (int, error) {
 			}
 		}
 		n := min(len(b), w.partSize-len(w.buf))
+		w.grow(n)
 		w.buf = append(w.buf, b[:n]...)
 		w.crc = tiering.UpdateChecksum(w.crc, b[:n])
 		w.size += int64(n)
@@ -135,6 +136,16 @@ func (w *Writer) Write(b []byte) (int, error) {
 	}
 	return written, nil
 }
+
+// grow makes room for n bytes in one part. What outgrows a small object will most likely fill the part, and growing step
+// by step would copy it several times.
+func (w *Writer) grow(n int) {
+	if need := len(w.buf) + n; need > cap(w.buf) && (need > smallObject || w.upload != nil) {
+		w.buf = append(make([]byte, 0, w.partSize), w.buf...)
+	}
+}
+
+const smallObject = 1 << 20 // bytes
 
 // flush hands the filled part to the uploaders, which begin with the first one.
 func (w *Writer) flush() error {

@@ -158,8 +158,6 @@ func testIfAbsent(t *testing.T, store tiering.ObjectStore) {
 	put(t, store, "d/a", body, tiering.PutOptions{IfAbsent: true})
 	err := store.Put(t.Context(), "d/a", bytes.NewReader([]byte("other")), 5, tiering.PutOptions{IfAbsent: true})
 	wantError(t, err, tiering.ErrExists, "d/a")
-	err = store.Put(t.Context(), "d/a", bytes.NewReader(body), 100, tiering.PutOptions{IfAbsent: true})
-	wantError(t, err, tiering.ErrExists, "d/a")
 	wantObject(t, store, "d/a", body)
 	if err := store.Delete(t.Context(), "d/a"); err != nil {
 		t.Fatal(err)
@@ -259,8 +257,13 @@ func wantKeys(t *testing.T, store tiering.ObjectStore, prefix, after string, all
 			want = append(want, key)
 		}
 	}
-	if got := collect(t, store, prefix, after); !slices.Equal(got, want) {
-		t.Fatalf("list of prefix %q after %q\n got %q\nwant %q", prefix, after, got, want)
+	got := collect(t, store, prefix, after)
+	for i := range max(len(got), len(want)) {
+		if i >= len(got) || i >= len(want) || got[i] != want[i] {
+			from := max(0, i-2)
+			t.Fatalf("list of prefix %q after %q differs at %d of %d, %d\n got … %.100q\nwant … %.100q",
+				prefix, after, i, len(got), len(want), got[from:min(len(got), i+3)], want[from:min(len(want), i+3)])
+		}
 	}
 }
 

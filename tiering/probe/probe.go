@@ -131,7 +131,7 @@ func (p *probe) run(ctx context.Context) error {
 	return nil
 }
 
-// names of the objects of a run
+// The objects of a run.
 const (
 	keyRanges    = "ranges"
 	keyTaken     = "taken"

@@ -17,6 +17,7 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/stratamq/stratamq/tiering"
 )
@@ -101,6 +102,7 @@ func newStore(location tiering.Location, config Config, loaded aws.Config) *Stor
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired // we set the header ourselves
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired // ranges have none; blocks have theirs
 		o.DisableLogOutputChecksumValidationSkipped = true
+		o.Logger = logging.Nop{} // what goes wrong is returned
 		o.ContinueHeaderThresholdBytes = -1
 		if location.Endpoint != "" {
 			o.BaseEndpoint = aws.String(location.Endpoint)

@@ -49,8 +49,8 @@ type BlockHeader struct {
 	Dictionary uint32
 }
 
-// appendBlock appends header and stored records. It fills the lengths and the checksum.
-func appendBlock(dst []byte, h BlockHeader, stored []byte) []byte {
+// appendBlockHeader appends the header of a block with these stored records. It fills their length and the checksum.
+func appendBlockHeader(dst []byte, h BlockHeader, stored []byte) []byte {
 	start := len(dst)
 	dst = binary.LittleEndian.AppendUint32(dst, blockMagic)
 	dst = append(dst, blockVersion, byte(h.Codec))
@@ -64,8 +64,7 @@ func appendBlock(dst []byte, h BlockHeader, stored []byte) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(stored)))
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(h.RawLen))
 	crc := tiering.UpdateChecksum(tiering.Checksum(dst[start:]), stored)
-	dst = binary.LittleEndian.AppendUint32(dst, crc)
-	return append(dst, stored...)
+	return binary.LittleEndian.AppendUint32(dst, crc)
 }
 
 // DecodeBlockHeader decodes the header at the head of src without its checksum, which [DecodeBlock] compares.

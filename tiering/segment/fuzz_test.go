@@ -41,7 +41,7 @@ func FuzzDecodeBlock(f *testing.F) {
 		if string(records[:4]) != "head" || len(records) != 4+h.RawLen {
 			t.Fatalf("%d bytes for %d", len(records), h.RawLen)
 		}
-		if again := appendBlock(nil, h, src[BlockHeaderLen:]); !slices.Equal(again, src) {
+		if again := append(appendBlockHeader(nil, h, src[BlockHeaderLen:]), src[BlockHeaderLen:]...); !slices.Equal(again, src) {
 			t.Fatal("another block comes back")
 		}
 		for _, err := range h.Records(records[4:]) {
@@ -179,6 +179,38 @@ func FuzzParseKey(f *testing.F) {
 		key, err := ParseKey(text)
 		if err == nil && key.String() != text {
 			t.Fatalf("%q comes back as %q", text, key)
+		}
+	})
+}
+
+func FuzzDecodeBlockOfDirectory(f *testing.F) {
+	b, _, dir := sections(f, CodecS2)
+	want, _ := dir.Block(0)
+	for block := range dir.Blocks() {
+		f.Add(b[block.Position : block.Position+int64(block.Length)])
+	}
+	f.Fuzz(func(t *testing.T, src []byte) {
+		h, records, err := want.Decode(nil, src)
+		if err != nil {
+			wantCorrupt(t, err)
+			return
+		}
+		if h.Queue != want.Queue || h.First != want.First || h.Count != want.Count || len(records) != h.RawLen {
+			t.Fatalf("%+v is taken for %+v", h, want)
+		}
+	})
+}
+
+func FuzzParseNames(f *testing.F) {
+	for _, name := range []string{"zstd", "none", "7d", "pending", ""} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if class, err := ParseClass(name); err == nil && class.String() != name {
+			t.Fatalf("class %q comes back as %q", name, class)
+		}
+		if codec, err := ParseCodec(name); err == nil && codec.String() != name {
+			t.Fatalf("codec %q comes back as %q", name, codec)
 		}
 	})
 }

@@ -64,8 +64,19 @@ func annotate(t *testing.T, object []byte, r *Reader) string {
 			n    int
 			what string
 		}{
-			{4, fmt.Sprintf("block %d: magic", b.Number)}, {1, "version"}, {1, "codec"}, {2, "flags"}, {4, "key id"}, {4, "dictionary"},
-			{8, "topic id"}, {4, "queue"}, {4, "count"}, {8, "first offset"}, {4, "stored length"}, {4, "raw length"}, {4, "crc32c"},
+			{4, fmt.Sprintf("block %d: magic", b.Number)},
+			{1, "version"},
+			{1, "codec"},
+			{2, "flags"},
+			{4, "key id"},
+			{4, "dictionary"},
+			{8, "topic id"},
+			{4, "queue"},
+			{4, "count"},
+			{8, "first offset"},
+			{4, "stored length"},
+			{4, "raw length"},
+			{4, "crc32c"},
 		} {
 			take(field.n, field.what)
 		}
@@ -100,8 +111,20 @@ func annotate(t *testing.T, object []byte, r *Reader) string {
 		n    int
 		what string
 	}{
-		{8, "trailer: magic"}, {4, "version, class, codec"}, {4, "flags"}, {4, "shard, reserved"}, {4, "epoch"}, {8, "log start"}, {8, "log end"},
-		{8, "min time"}, {8, "max time"}, {8, "records"}, {4, "blocks"}, {4, "queues"}, {8, "postings"}, {8, "raw bytes"},
+		{8, "trailer: magic"},
+		{4, "version, class, codec"},
+		{4, "flags"},
+		{4, "shard, reserved"},
+		{4, "epoch"},
+		{8, "log start"},
+		{8, "log end"},
+		{8, "min time"},
+		{8, "max time"},
+		{8, "records"},
+		{4, "blocks"},
+		{4, "queues"},
+		{8, "postings"},
+		{8, "raw bytes"},
 	} {
 		take(field.n, field.what)
 	}

@@ -29,6 +29,32 @@ type Posting struct {
 	Block uint32 // number of the block in the object
 }
 
+// sortPostings sorts by hash what is in order of blocks, and keeps that order among equal hashes. It overwrites p. Hashes
+// are spread evenly, so a radix sort of their 56 bits takes a tenth of the time of one that compares.
+func sortPostings(p []Posting) []Posting {
+	const digit, passes = 14, (64 - hashShift) / 14
+	from, to := p, make([]Posting, len(p))
+	for pass := range passes {
+		shift := hashShift + pass*digit
+		var next [1 << digit]uint32
+		for _, posting := range from {
+			next[posting.Hash>>shift&(1<<digit-1)]++
+		}
+		sum := uint32(0)
+		for i, n := range next {
+			next[i] = sum
+			sum += n
+		}
+		for _, posting := range from {
+			i := posting.Hash >> shift & (1<<digit - 1)
+			to[next[i]] = posting
+			next[i]++
+		}
+		from, to = to, from
+	}
+	return from
+}
+
 // PostingPage is a run of postings in order of hash and block, with fixed numbers of bits:
 //
 //	0       2            3            4       8             16       20            20+m

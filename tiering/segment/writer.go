@@ -1,7 +1,6 @@
 package segment
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +26,8 @@ type WriterConfig struct {
 
 // Writer makes one object of records that come sorted by queue. It is for one goroutine.
 //
-// It holds one block in memory, and until the end 24 bytes per record for the columns, 16 per posting, and 80 per block.
+// It holds one block in memory, and until the end 24 bytes per record for the columns, 16 per key of a record (twice that while
+// they are sorted), and 80 per block.
 type Writer struct {
 	dst      io.Writer
 	config   WriterConfig
@@ -36,12 +36,11 @@ type Writer struct {
 	position int64 // bytes written
 	trailer  Trailer
 	dir      Directory
-	raw      []byte // records of the block being filled
-	block    Block  // that block; Count 0 before its first record
-	frame    []byte // an encoded block or page; reused
-	entries  []byte // all columns so far, 24 bytes each
-	postings []Posting
-	lastKeys map[uint64]struct{} // hashes of the current block, so that each is posted once
+	raw      []byte    // records of the block being filled
+	block    Block     // that block; Count 0 before its first record
+	frame    []byte    // an encoded block header or page; reused
+	entries  []byte    // all columns so far, 24 bytes each
+	postings []Posting // in order of blocks, some twice
 
 	err    error // the first one; the writer is useless then
 	closed bool
@@ -59,7 +58,7 @@ func NewWriter(dst io.Writer, config WriterConfig) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{dst: dst, config: config, compress: compress, lastKeys: make(map[uint64]struct{})}, nil
+	return &Writer{dst: dst, config: config, compress: compress}, nil
 }
 
 // Add appends a record: whole, envelope included, as it stands in the log. Queues come in order of topic id and number,
@@ -105,20 +104,11 @@ func (w *Writer) add(queue message.Queue, offset message.Offset, storeTime int64
 	w.raw = append(w.raw, record...)
 	w.entries = entry.AppendTo(w.entries)
 	w.dir.queues[len(w.dir.queues)-1].Count++
-	w.post(keys)
+	for _, hash := range keys {
+		w.postings = append(w.postings, Posting{Hash: hash &^ (1<<hashShift - 1), Block: uint32(w.block.Number)})
+	}
 	w.account(len(record), storeTime)
 	return nil
-}
-
-// post notes the keys of a record, each once per block.
-func (w *Writer) post(keys []uint64) {
-	for _, hash := range keys {
-		hash &^= 1<<hashShift - 1
-		if _, ok := w.lastKeys[hash]; !ok {
-			w.lastKeys[hash] = struct{}{}
-			w.postings = append(w.postings, Posting{Hash: hash, Block: uint32(w.block.Number)})
-		}
-	}
 }
 
 func (w *Writer) account(recordLen int, storeTime int64) {
@@ -135,13 +125,15 @@ func (w *Writer) account(recordLen int, storeTime int64) {
 func (w *Writer) flushBlock() error {
 	stored, codec := w.compress.compress(w.raw)
 	header := BlockHeader{Codec: codec, Queue: w.block.Queue, First: w.block.First, Count: w.block.Count, RawLen: len(w.raw)}
-	w.frame = appendBlock(w.frame[:0], header, stored)
-	w.block.Position, w.block.Length = w.position, len(w.frame)
+	w.frame = appendBlockHeader(w.frame[:0], header, stored)
+	w.block.Position, w.block.Length = w.position, len(w.frame)+len(stored)
 	w.dir.blocks = append(w.dir.blocks, w.block)
 	w.dir.queues[len(w.dir.queues)-1].Blocks++
-	w.raw = w.raw[:0]
-	clear(w.lastKeys)
-	return w.write(w.frame)
+	w.raw = w.raw[:0] // which stored may alias: it is written before the next record comes
+	if err := w.write(w.frame); err != nil {
+		return err
+	}
+	return w.write(stored)
 }
 
 func (w *Writer) write(b []byte) error {
@@ -186,7 +178,7 @@ func (w *Writer) finish() (Sealed, error) {
 	t := &w.trailer
 	t.Shard, t.Epoch, t.LogStart, t.LogEnd = w.config.Shard, w.config.Epoch, w.config.LogStart, w.config.LogEnd
 	t.Class, t.Codec = w.config.Class, w.config.Codec
-	t.Blocks, t.Queues, t.Postings = uint32(len(w.dir.blocks)), uint32(len(w.dir.queues)), uint64(len(w.postings))
+	t.Blocks, t.Queues = uint32(len(w.dir.blocks)), uint32(len(w.dir.queues))
 	t.Sections[SectionBlocks] = Section{Length: w.position}
 	if err := w.section(SectionColumns, w.writeColumns); err != nil {
 		return Sealed{}, err
@@ -249,7 +241,8 @@ func (w *Writer) writeColumns() error {
 
 // writePostings sorts the postings and writes them in pages.
 func (w *Writer) writePostings() ([]Fence, error) {
-	slices.SortFunc(w.postings, func(a, b Posting) int { return cmp.Or(cmp.Compare(a.Hash, b.Hash), cmp.Compare(a.Block, b.Block)) })
+	w.postings = slices.Compact(sortPostings(w.postings)) // a block may have many records with one key
+	w.trailer.Postings = uint64(len(w.postings))
 	fences := make([]Fence, 0, (len(w.postings)+PostingsPerPage-1)/PostingsPerPage)
 	start := w.position
 	for page := range slices.Chunk(w.postings, PostingsPerPage) {

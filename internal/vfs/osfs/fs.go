@@ -119,7 +119,7 @@ func (FS) FreeSpace(dir string) (int64, error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, &fs.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	return int64(st.Bavail) * int64(st.Bsize), nil
+	return int64(st.Bavail) * st.Bsize, nil
 }
 
 // wrap adds vfs.ErrNoSpace to an error of a full disk or quota, so that callers need not know errno.

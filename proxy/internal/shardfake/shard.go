@@ -272,6 +272,9 @@ func (s *Shard) Lease(_ context.Context, req *storelayer.LeaseRequest) (storelay
 	return out, nil
 }
 
+// enough bounds the offsets that one lease looks at.
+const enough = 1024
+
 // candidates returns the offsets that could be leased, those that are due again first.
 func (p *progress) candidates(in *queue, now time.Time) []message.Offset {
 	var out []message.Offset
@@ -281,7 +284,7 @@ func (p *progress) candidates(in *queue, now time.Time) []message.Offset {
 		}
 	}
 	slices.Sort(out)
-	for o := max(p.next, in.first); o < message.Offset(len(in.messages)); o++ {
+	for o := max(p.next, in.first); o < message.Offset(len(in.messages)) && len(out) < enough; o++ {
 		if !p.settled[o] && p.leases[o] == nil {
 			out = append(out, o)
 		}

@@ -55,10 +55,26 @@ func Load(from Sources) (*Effective, error) {
 		}
 	}
 	if len(l.errs) > 0 {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, errors.Join(l.errs...))
+		return nil, &invalidError{l.errs}
 	}
 	return l.effective, nil
 }
+
+// invalidError is everything that is wrong with a configuration.
+type invalidError struct{ errs []error }
+
+// Error has a line for each.
+func (e *invalidError) Error() string {
+	var b strings.Builder
+	b.WriteString(ErrInvalid.Error())
+	for _, err := range e.errs {
+		b.WriteString("\n  " + err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap makes the error an [ErrInvalid].
+func (e *invalidError) Unwrap() []error { return append([]error{ErrInvalid}, e.errs...) }
 
 type loader struct {
 	effective *Effective
@@ -122,10 +138,12 @@ func (l *loader) file(path string) {
 	}
 }
 
-// otherVariables are variables with our prefix that are not settings: those of the command line and
-// of tests, and those that Kubernetes puts into every container beside a service named strata.
-var otherVariables = regexp.MustCompile(
-	`^STRATA_(SERVER|CONFIG|FAILPOINTS|FAILPOINT_HITS|CONFORMANCE(_.*)?|TEST_.*|(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_[0-9]+_(TCP|UDP|SCTP).*)?))$`)
+// otherVariables are variables with our prefix that are not settings: those of the command line, those of
+// this repository's programs that start brokers, which pass their environment on, and those that Kubernetes
+// puts into every container beside a service named strata.
+var otherVariables = regexp.MustCompile(`^STRATA_(SERVER|CONFIG|FAILPOINTS|FAILPOINT_HITS|TEST_.*|` +
+	`BIN|CACHE|CASES|CLIENTS|CONFORMANCE_ALL|ENDPOINT|KEEP|KEEPALIVE_PINGS|MQADMIN|PARALLEL|TABLE|TLS|TLS_CASES|TOOLS|` +
+	`(.*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_[0-9]+_(TCP|UDP|SCTP).*)?))$`)
 
 // env applies the variables, sorted so that errors have an order.
 func (l *loader) env(env []string) {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -93,18 +92,24 @@ func FormatDuration(d time.Duration) string {
 	return b.String()
 }
 
-// Retention says how much of something is kept: an age, a size, or both, whichever ends first.
+// Retention says how much of something is kept: an age, a size, or both, whichever ends first. What it
+// means that neither is given has another word where it is a topic's messages, [Ever], than where it is
+// local segments, [None].
 type Retention struct {
-	Age   time.Duration // 0: no limit by age
-	Bytes int64         // 0: no limit by size
+	Age   time.Duration // 0: not by age
+	Bytes int64         // 0: not by size
 }
 
-var errRetention = errors.New("write an age such as 7d, a size such as 10GiB, both as 7d,10GiB, or none")
+// The words for a retention without age and size.
+const (
+	Ever = "ever" // everything is kept
+	None = "none" // nothing is kept
+)
 
-// ParseRetention reads "7d", "10GiB", "7d,10GiB" or "none".
-func ParseRetention(text string) (Retention, error) {
+// ParseRetention reads "7d", "10GiB", "7d,10GiB", or the word for neither.
+func ParseRetention(text, neither string) (Retention, error) {
 	var r Retention
-	if text == "none" {
+	if text == neither {
 		return r, nil
 	}
 	for part := range strings.SplitSeq(text, ",") {
@@ -112,20 +117,20 @@ func ParseRetention(text string) (Retention, error) {
 		age, ageErr := ParseDuration(part)
 		size, sizeErr := ParseSize(part)
 		switch {
-		// A bare number could be either; only with a unit is it clear what it means.
 		case ageErr == nil && r.Age == 0 && age > 0:
 			r.Age = age
+		// A bare number could be either; only with a unit is it clear what it means.
 		case sizeErr == nil && r.Bytes == 0 && size > 0 && strings.ContainsAny(part, "bB"):
 			r.Bytes = size
 		default:
-			return Retention{}, fmt.Errorf("%q is no retention; %w", text, errRetention)
+			return Retention{}, fmt.Errorf("%q is no retention; write an age such as 7d, a size such as 10GiB, both as 7d,10GiB, or %s", text, neither)
 		}
 	}
 	return r, nil
 }
 
-// String is the inverse of ParseRetention.
-func (r Retention) String() string {
+// Text is the inverse of ParseRetention.
+func (r Retention) Text(neither string) string {
 	var parts []string
 	if r.Age > 0 {
 		parts = append(parts, FormatDuration(r.Age))
@@ -134,7 +139,7 @@ func (r Retention) String() string {
 		parts = append(parts, FormatSize(r.Bytes))
 	}
 	if len(parts) == 0 {
-		return "none"
+		return neither
 	}
 	return strings.Join(parts, ",")
 }

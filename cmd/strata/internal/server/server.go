@@ -205,6 +205,7 @@ func (s *Server) openHTTP(ctx context.Context) error {
 		Proxy:   s.proxy,
 		Shards:  []storelayer.Shard{s.shard},
 		Status:  s.status,
+		Rand:    newRand(),
 		Logger:  s.log.With("component", "admin"),
 	})
 	var err error
