@@ -107,12 +107,3 @@ func (s *broker) createTopic(ctx context.Context, name string, queues int, ack a
 	}
 	return nil
 }
-
-// segments lists the segments of the log, oldest first.
-func (s *broker) segments(ctx context.Context) ([]*adminv1.Segment, error) {
-	answer, err := s.admin.ListSegments(ctx, new(adminv1.ListSegmentsRequest))
-	if err != nil {
-		return nil, fmt.Errorf("list segments: %w", err)
-	}
-	return answer.GetSegments(), nil
-}

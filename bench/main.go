@@ -112,6 +112,8 @@ type bench struct {
 	settings settings
 	scratch  string // a folder on a disk, removed at the end
 	echo     *echoServer
+	store    *objectStore       // nil before a row needs it
+	sealed   map[string]*sealed // by bucket
 	stderr   io.Writer
 	now      func() time.Time
 }
@@ -141,7 +143,7 @@ func measureAll(ctx context.Context, s settings, stderr io.Writer) (*Report, err
 	}
 	defer func() { _ = os.RemoveAll(scratch) }() // the next run makes its own
 
-	b := &bench{settings: s, scratch: scratch, stderr: stderr, now: time.Now}
+	b := &bench{settings: s, scratch: scratch, stderr: stderr, now: time.Now, sealed: map[string]*sealed{}}
 	report := &Report{Started: b.now(), Quick: s.quick, Rounds: s.rounds, Revision: revision()}
 	if report.Machine, err = describeMachine(scratch); err != nil {
 		return nil, err
@@ -150,6 +152,11 @@ func measureAll(ctx context.Context, s settings, stderr io.Writer) (*Report, err
 		return nil, err
 	}
 	defer b.echo.stop()
+	defer func() {
+		if b.store != nil {
+			b.store.server.Close()
+		}
+	}()
 	for _, r := range rows {
 		if s.wants(r) {
 			report.Rows = append(report.Rows, b.measure(ctx, r))

@@ -18,6 +18,9 @@ var rows = []rowSpec{
 	{id: "e2e", path: "end to end at 1,000 msg/s, 16 long polls, durable", measure: (*bench).rowEndToEnd},
 	{id: "start", path: "process start on an empty folder to the first acknowledged send, topic creation included", measure: (*bench).rowStart},
 	{id: "recovery", path: "recovery of 1 GiB of unsealed log, 1 KiB messages", measure: (*bench).rowRecovery},
+	{id: "seal", path: "seal of 1 GiB, 64 queues, JSON-like bodies", measure: (*bench).rowSeal},
+	{id: "metadata", path: "metadata written per sealed GiB", measure: (*bench).rowMetadata},
+	{id: "cold", path: "cold read of one queue by tiering/history, one core, S3 server on the other, in bytes of records", measure: (*bench).rowCold},
 	{id: "rocketmq", path: "the same sends on RocketMQ 5, SYNC_FLUSH, in the same run", peer: true, measure: (*bench).rowRocketMQ},
 }
 

@@ -13,6 +13,17 @@ var chineseWords = map[string]string{
 	"recovery of 1 GiB of unsealed log, 1 KiB messages":                                        "恢复 1 GiB 未封存的日志，1 KiB 消息",
 	"the same sends on RocketMQ 5, SYNC_FLUSH, in the same run":                                "同一次运行中，RocketMQ 5（SYNC_FLUSH）上的相同发送",
 
+	"seal of 1 GiB, 64 queues, JSON-like bodies": "封存 1 GiB，64 个队列，类 JSON 消息体",
+	"metadata written per sealed GiB":            "每封存 1 GiB 写入的元数据",
+	"cold read of one queue by tiering/history, one core, S3 server on the other, in bytes of records": "用 tiering/history 冷读一个队列，占一个核，S3 服务器在另一个核，按记录字节计",
+
+	"CPU with zstd / zstd alone":                              "zstd 封存的 CPU / 单独 zstd",
+	"CPU without compression / upload + download of the file": "不压缩封存的 CPU / 文件的上传与下载",
+	"PUTs":                                                  "PUT 次数",
+	"metadata / records at 8 queues":                        "8 个队列时，元数据 / 记录",
+	"metadata / records at 1,000 queues":                    "1,000 个队列时，元数据 / 记录",
+	"codec none: history / range GETs":                      "不压缩：history / 范围 GET",
+	"zstd: history / range GETs + zstd alone":               "zstd：history / 范围 GET + 单独 zstd",
 	"rate / echo":                                           "速率 / echo",
 	"messages / echo":                                       "消息数 / echo",
 	"server CPU per message / echo":                         "每条消息的服务端 CPU / echo",
