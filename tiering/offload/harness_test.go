@@ -3,7 +3,6 @@ package offload_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"testing"
@@ -98,7 +97,7 @@ func (w *world) complete(ctx context.Context) {
 		for next := message.Offset(0); next < local; {
 			got, err := h.Read(ctx, w.shard.Shard(), q, next, 64, 1<<20, w.shard.LastSeal().Sequence)
 			if err == nil && len(got) == 0 {
-				err = errors.New("no messages")
+				w.t.Fatalf("queue %s, local from %d: no messages at offset %d", q, local, next)
 			}
 			if err != nil {
 				if failures++; failures < 100 {
