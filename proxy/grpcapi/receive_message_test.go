@@ -36,9 +36,16 @@ func TestDeliveryIsWhatTheGeneratedDecoderReads(t *testing.T) {
 	stored := message.Message{Topic: "orders", Queue: message.Queue{Topic: 1, ID: 3}, Offset: 7, BornTime: 1_700_000_000_123, StoreTime: 1_700_000_000_456}
 	stored.Body = []byte("body")
 	for _, p := range [][2]string{
-		{message.PropertyMessageID, "01AB"}, {message.PropertyTag, "t"}, {message.PropertyKeys, "k1 k2"},
-		{message.PropertyBornHost, "h"}, {message.PropertyTraceContext, "tr"}, {"color", "blue"}, {"empty", ""},
-		{message.PropertyDeadLetterTopic, "origin"}, {message.PropertyDeadLetterID, "00FF"}, {message.PropertyMessageGroup, "hidden"},
+		{message.PropertyMessageID, "01AB"},
+		{message.PropertyTag, "t"},
+		{message.PropertyKeys, "k1 k2"},
+		{message.PropertyBornHost, "h"},
+		{message.PropertyTraceContext, "tr"},
+		{"color", "blue"},
+		{"empty", ""},
+		{message.PropertyDeadLetterTopic, "origin"},
+		{message.PropertyDeadLetterID, "00FF"},
+		{message.PropertyMessageGroup, "hidden"},
 	} {
 		var err error
 		if stored.Properties, err = message.AppendProperty(stored.Properties, p[0], p[1]); err != nil {
@@ -259,7 +266,7 @@ func TestLargeBodyAlone(t *testing.T) {
 			r.mustSend(m)
 		}
 		if cold {
-			r.shard.Trim(r.queueOf("single"), message.Offset(len(sizes)))
+			r.shard.Trim(r.singleQueue(), message.Offset(len(sizes)))
 		}
 		req := receiveRequest(32)
 		req.MessageQueue.Topic = topicResource("single")

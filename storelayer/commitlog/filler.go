@@ -19,8 +19,6 @@ const (
 	fullRetry = time.Second
 )
 
-var zeroStep [fillStep]byte
-
 // filler writes zeros ahead of the committer, so that a frame's sync changes no extents and a full
 // disk is met before it matters. It keeps a file ready for the next segment as well.
 type filler struct {
@@ -156,7 +154,7 @@ func (f *filler) fill(file vfs.File, off, length int64) (end int64, err error) {
 			return off, err
 		}
 	}
-	if _, err := file.WriteAt(zeroStep[:end-off], off); err != nil {
+	if err := file.WriteZeros(off, end-off); err != nil {
 		return off, err
 	}
 	fpBeforeFillSync.Hit()
