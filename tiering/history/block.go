@@ -31,17 +31,28 @@ type block struct {
 	id      blockID
 	place   segment.Block
 	records []byte
+	pins    int64 // bytes that are kept in memory as long as the block is
 }
 
-func (b *block) cost() int64 { return int64(cap(b.records)) + itemCost }
+func (b *block) cost() int64 { return b.pins + itemCost }
 
-// decodeBlock verifies the stored bytes of a block.
-func decodeBlock(id blockID, place segment.Block, stored []byte) (*block, error) {
-	_, records, err := place.Decode(nil, stored)
+// loose reports whether the block may be kept for long: it is not a small part of a range that it would keep as well.
+func (b *block) loose() bool { return b.pins <= 2*int64(len(b.records)) }
+
+// decodeBlock verifies a block of a window. One that is not compressed stays a part of it.
+func decodeBlock(id blockID, place segment.Block, w *window) (*block, error) {
+	stored := w.stored(place)
+	records, open, err := place.Open(stored)
 	if err != nil {
 		return nil, err
 	}
-	return &block{id: id, place: place, records: records}, nil
+	if open {
+		return &block{id: id, place: place, records: records, pins: int64(len(w.raw))}, nil
+	}
+	if _, records, err = place.Decode(nil, stored); err != nil {
+		return nil, err
+	}
+	return &block{id: id, place: place, records: records, pins: int64(cap(records))}, nil
 }
 
 // from returns the records from an offset of the block on.
