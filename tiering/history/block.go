@@ -1,6 +1,7 @@
 package history
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -81,9 +82,9 @@ func (b *block) take(dst []message.Located, offset message.Offset, n, maxBytes i
 	if err != nil {
 		return nil, 0, err
 	}
-	old, total := len(dst), 0
+	old, total, region := len(dst), 0, 0
 	for i := range min(n, int(b.place.Next()-offset)) {
-		r, size, err := message.DecodeRecord(rest)
+		r, size, err := message.DecodeRecord(rest[region:])
 		if err == nil && (r.Type != message.RecordMessage || r.Topic != b.place.Queue.Topic) {
 			err = fmt.Errorf("%w: %v of topic %s", message.ErrCorrupt, r.Type, r.Topic)
 		}
@@ -94,15 +95,16 @@ func (b *block) take(dst []message.Located, offset message.Offset, n, maxBytes i
 			break
 		}
 		total += len(r.Body)
+		region += size
 		dst = append(dst, message.Located{Queue: b.place.Queue, Offset: offset + message.Offset(i), Stored: r.Body})
-		rest = rest[size:]
 	}
-	// One copy for all: the block is shared, the messages are the caller's.
-	slab := make([]byte, 0, total)
+	// One copy for all, envelopes included: the block is shared, the messages are the caller's.
+	region = 0
+	slab := bytes.Clone(rest[:total+(len(dst)-old)*message.EnvelopeLen])
 	for i := old; i < len(dst); i++ {
-		start := len(slab)
-		slab = append(slab, dst[i].Stored...)
-		dst[i].Stored = slab[start:len(slab):len(slab)]
+		start := region + message.EnvelopeLen
+		region = start + len(dst[i].Stored)
+		dst[i].Stored = slab[start:region:region]
 	}
 	return dst, total, nil
 }
