@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stratamq/stratamq/torture/broker"
@@ -98,11 +99,11 @@ func (r *round) broken() error {
 		return nil
 	}
 	r.sums.violations = append(r.sums.violations, found...)
-	text := ""
+	var text strings.Builder
 	for _, v := range found[:min(len(found), 10)] {
-		text += "\n  " + v.String()
+		text.WriteString("\n  " + v.String())
 	}
-	return fmt.Errorf("life %d: %d promises broken:%s", r.lives, n, text)
+	return fmt.Errorf("life %d: %d promises broken:%s", r.lives, n, text.String())
 }
 
 // start starts a broker. It is nil without an error if it was killed before it was ready.
