@@ -20,7 +20,7 @@ func TestEveryFailpointHasItsTurn(t *testing.T) {
 	if err := os.WriteFile(hits, []byte(lines.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	k := &killer{hits: hits, life: time.Second, at: make(map[string]int)}
+	k := &killer{life: time.Second, plan: newSchedule(hits)}
 	rng := rand.New(rand.NewPCG(1, 1))
 	starting, outside := 0, 0
 	for range 100 {
@@ -31,14 +31,14 @@ func TestEveryFailpointHasItsTurn(t *testing.T) {
 		case e.failpoints == "":
 			outside++
 		default:
-			if !strings.HasPrefix(e.failpoints, k.armed+"=kill@") {
-				t.Fatalf("armed %q for %s", e.failpoints, k.armed)
+			if !strings.HasPrefix(e.failpoints, k.plan.armed+"=kill@") {
+				t.Fatalf("armed %q for %s", e.failpoints, k.plan.armed)
 			}
-			k.at[k.armed]++
+			k.plan.came()
 		}
 	}
-	if len(k.at) != 40 || starting == 0 || outside == 0 {
-		t.Errorf("%d of 40 points had their turn, %d ends while starting, %d from outside", len(k.at), starting, outside)
+	if len(k.plan.at) != 40 || starting == 0 || outside == 0 {
+		t.Errorf("%d of 40 points had their turn, %d ends while starting, %d from outside", len(k.plan.at), starting, outside)
 	}
 }
 

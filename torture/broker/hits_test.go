@@ -25,6 +25,14 @@ func TestHits(t *testing.T) {
 	if want := map[string]int64{"a": 4 + 1 + 1, "b": 0}; !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
+	for from, want := range map[int64]bool{0: true, int64(len(text)) - 6: false} {
+		if got, err := Reached(path, from, "a", 4); err != nil || got != want {
+			t.Errorf("from byte %d on, 4 hits of a: %v, %v", from, got, err)
+		}
+	}
+	if end, err := HitsEnd(path); err != nil || end != int64(len(text)) {
+		t.Errorf("the file ends at %d, %v", end, err)
+	}
 	if err := os.WriteFile(path, []byte("7 a\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
