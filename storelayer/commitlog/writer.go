@@ -50,6 +50,7 @@ func (l *Log) commit(ctx context.Context, f *frameBuf) error {
 	if f.local > 0 {
 		f.answer(AckLocal, nil)
 	}
+	fpBeforeSync.Hit()
 	began := l.opts.Clock.Boot()
 	if err := s.file.Sync(); err != nil {
 		return fmt.Errorf("sync frame at position %d: %w", uint64(f.head.position), err)
