@@ -94,7 +94,7 @@ func (f *filler) want(s *segment) int64 {
 
 // wait returns once the file has zeros up to end. It is the committer's call.
 func (f *filler) wait(ctx context.Context, s *segment, end int64) error {
-	s.need.Store(end)
+	before := s.need.Swap(end)
 	if !f.running {
 		for s.filled.Load() < end {
 			if err := f.step(s.file, s); err != nil {
@@ -103,7 +103,7 @@ func (f *filler) wait(ctx context.Context, s *segment, end int64) error {
 		}
 		return nil
 	}
-	if s.filled.Load() < f.want(s) {
+	if near := f.near(s); s.filled.Load() < f.want(s) || before < near && near <= end {
 		signal(f.wake)
 	}
 	if s.filled.Load() >= end {
@@ -235,8 +235,11 @@ func (f *filler) pause(ctx context.Context) {
 func (f *filler) wantsSpare(s *segment) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.mu.spare == nil && s.length-s.need.Load() <= 2*f.l.opts.FillChunk
+	return f.mu.spare == nil && s.need.Load() >= f.near(s)
 }
+
+// near is the file offset from which on the next segment is near.
+func (f *filler) near(s *segment) int64 { return s.length - 2*f.l.opts.FillChunk }
 
 // makeSpare makes the next segment's file and fills its first chunk.
 func (f *filler) makeSpare(ctx context.Context) error {

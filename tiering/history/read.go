@@ -16,14 +16,30 @@ import (
 // offset behind what is sealed gives no messages; one before the queue's first offset fails with [ErrGone], one whose
 // object is not there with [tiering.ErrMissingObject].
 func (h *History) Read(ctx context.Context, shard message.ShardID, queue message.Queue, from message.Offset, limit, maxBytes int, minSealSequence uint64) ([]message.Located, error) {
-	got, err := fresh(ctx, h, shard, minSealSequence, func(c *chain) ([]message.Located, error) {
-		return h.read(ctx, c, queue, from, limit, maxBytes)
-	})
+	read := func(c *chain) ([]message.Located, error) { return h.read(ctx, c, queue, from, limit, maxBytes) }
+	got, err := fresh(ctx, h, shard, minSealSequence, read)
+	if err == nil && len(got) == 0 && limit > 0 {
+		// A shard that was just started does not know its last seal yet, but it knows that the offset is not local.
+		got, err = h.readNewest(ctx, shard, read)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read queue %s from offset %d: %w", queue, from, err)
 	}
 	h.counters.messages.Add(uint64(len(got)))
 	return got, nil
+}
+
+// readNewest reads again if there is more in the bucket than was known.
+func (h *History) readNewest(ctx context.Context, shard message.ShardID, read func(*chain) ([]message.Located, error)) ([]message.Located, error) {
+	known, err := h.chainAt(ctx, shard, 0)
+	if err != nil {
+		return nil, err
+	}
+	newest, err := h.newestChain(ctx, shard)
+	if err != nil || newest == known {
+		return nil, err
+	}
+	return fresh(ctx, h, shard, newest.sequence, read)
 }
 
 // fresh asks a chain. If an object that it names is not there, the manifest is read again, once: retention may have

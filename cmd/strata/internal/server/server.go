@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -85,13 +86,13 @@ func Open(ctx context.Context, c config.Config, version string, log *slog.Logger
 }
 
 // closeLater notes what Close has to close, before all that was opened earlier.
-func (s *Server) closeLater(close func() error) { s.closers = append(s.closers, close) }
+func (s *Server) closeLater(closer func() error) { s.closers = append(s.closers, closer) }
 
 // Close releases everything that Open opened; Run must have returned or never been called.
 func (s *Server) Close() error {
 	var errs []error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		errs = append(errs, s.closers[i]())
+	for _, closer := range slices.Backward(s.closers) {
+		errs = append(errs, closer())
 	}
 	s.closers = nil
 	return errors.Join(errs...)
@@ -166,7 +167,7 @@ func (s *Server) openProxy(ctx context.Context) error {
 	config := proxy.DefaultConfig()
 	config.AutoCreateGroups = s.config.AutoCreateGroups
 	var err error
-	s.proxy, err = proxy.New(config, s.catalog, []storelayer.Shard{s.shard}, coldReads{s.history}, proxy.NewMetrics(s.registry, config.MetricTopics, log), log)
+	s.proxy, err = proxy.New(config, s.catalog, []storelayer.Shard{s.shard}, coldReads{s.history}, proxy.NewMetrics(s.registry, config.MetricTopics, log), log) //nolint:contextcheck // a proxy lives until Drain, not as long as this call
 	if err != nil {
 		return err
 	}
