@@ -315,8 +315,13 @@ func TestStoreTimeNeverGoesBack(t *testing.T) {
 	send()
 	c.SetWall(testWall.Add(-time.Second))
 	send()
+	c.SetWall(testWall.AddDate(1, 0, 0))
+	l.AcceptTime()
+	send()
 	l.stop()
-	if fmt.Sprint(times) != "[0 1000 1000]" || !slices.Equal(trusts, []clock.Trust{clock.TrustBoot, clock.TrustBehind}) {
+	year := testWall.AddDate(1, 0, 0).Sub(testWall).Milliseconds()
+	if !slices.Equal(times, []int64{0, 1000, 1000, year}) ||
+		!slices.Equal(trusts, []clock.Trust{clock.TrustBoot, clock.TrustBehind, clock.TrustWall}) {
 		t.Errorf("stamps %v, trust %v", times, trusts)
 	}
 }

@@ -21,25 +21,18 @@ const corruptions = 600
 // refused, or lies where nothing is stored, and never changes or loses a record.
 func TestCorruption(t *testing.T) {
 	var refused, harmless int
+	var whole *memfs.FS // each restart of it is a copy
 	for seed := range uint64(corruptions) {
 		rng := rand.New(rand.NewPCG(seed, 5))
-		fs := memfs.New(seed)
-		opts := testOptions(fs, seed)
-		opts.Create = true
-		l := openRunning(t, opts)
-		for i := range 20 {
-			b := &textBatch{texts: [][]byte{numbered(uint64(i), 200+rng.IntN(20000))}}
-			if err := l.Append(t.Context(), b, AckDurable); err != nil {
-				t.Fatal(err)
-			}
+		if seed%20 == 0 {
+			whole = closedLog(t, rng)
 		}
-		l.stop() // Run's last frame proves all others
+		fs := whole.Restart()
 		segments := provenSegments(t, fs, seed)
 		s := segments[rng.IntN(len(segments))]
 		what := damageOnce(t, fs, rng, s, seed)
 
-		opts = testOptions(fs, seed)
-		again, err := Open(t.Context(), opts)
+		again, err := Open(t.Context(), testOptions(fs, seed))
 		if _, ok := errors.AsType[*DamageError](err); ok {
 			refused++
 			continue
@@ -65,6 +58,23 @@ func TestCorruption(t *testing.T) {
 	if refused < corruptions/2 || harmless == 0 {
 		t.Errorf("%d refused, %d harmless", refused, harmless)
 	}
+}
+
+// closedLog is a disk with a log of 20 records, the last frame of which proves all others.
+func closedLog(t *testing.T, rng *rand.Rand) *memfs.FS {
+	t.Helper()
+	fs := memfs.New(rng.Uint64())
+	opts := testOptions(fs, rng.Uint64())
+	opts.Create = true
+	l := openRunning(t, opts)
+	for i := range 20 {
+		b := &textBatch{texts: [][]byte{numbered(uint64(i), 200+rng.IntN(20000))}}
+		if err := l.Append(t.Context(), b, AckDurable); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.stop()
+	return fs
 }
 
 // provenSegments opens a copy of the log to learn where its segments are.

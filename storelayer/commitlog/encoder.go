@@ -13,11 +13,11 @@ import (
 const (
 	// frameBufs is how many frames can be on their way: filling, syncing, applied, and one to spare.
 	frameBufs = 4
-	// frameBufLen is the size in bytes of a frame's buffer once frames are full; a larger batch makes one for itself.
-	frameBufLen = FrameTarget + pageSize
-	// firstBufLen is the size in bytes that a buffer begins with: it grows with what frames hold, so that a log
-	// without traffic keeps little memory.
-	firstBufLen = 64 << 10
+	// frameBufLen is the size in bytes that a frame's buffer begins with. It grows with the frames, to
+	// about FrameTarget under load, so that an idle log takes little memory.
+	frameBufLen = 64 << 10
+	// maxFrameBuf is the largest buffer that is kept; a frame of one large batch gives its own back.
+	maxFrameBuf = 2 * FrameTarget
 )
 
 // frameBuf is a frame on its way. One goroutine at a time has it.
@@ -41,8 +41,8 @@ func newFrameBuf() *frameBuf {
 
 // reset makes an empty frame of it. A buffer that a large batch made is let go.
 func (f *frameBuf) reset() {
-	if buf := f.buf; cap(buf) == 0 || cap(buf) > 2*frameBufLen {
-		f.buf = make([]byte, frameHeaderLen, firstBufLen)
+	if buf := f.buf; cap(buf) == 0 || cap(buf) > maxFrameBuf {
+		f.buf = make([]byte, frameHeaderLen, frameBufLen)
 	}
 	clear(f.reqs)
 	*f = frameBuf{buf: f.buf[:frameHeaderLen], reqs: f.reqs[:0]}
@@ -91,6 +91,9 @@ func (l *Log) fill(f *frameBuf, reqs []*Request) (rest []*Request) {
 
 // storeTime tells the time of the records that come next.
 func (l *Log) storeTime() int64 {
+	if l.acceptTime.Swap(false) {
+		l.stamper.Accept()
+	}
 	ms, trust := l.stamper.Next()
 	if trust != l.trust {
 		l.trust = trust

@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/stratamq/stratamq/internal/clock"
 	"github.com/stratamq/stratamq/internal/vfs"
+	"github.com/stratamq/stratamq/internal/vfs/memfs"
 	"github.com/stratamq/stratamq/message"
 )
 
@@ -23,6 +25,14 @@ func testOptions(fsys vfs.FS, seed uint64) Options {
 		FS: fsys, Dir: "/log", Clock: clock.NewManual(testWall), Rand: rand.New(rand.NewPCG(seed, 7)), Shard: 3,
 		SegmentSize: 128 << 10, FillChunk: 32 << 10, IdleAfter: -1,
 	}
+}
+
+// memLog is a new disk in memory and the options of a new log on it.
+func memLog(seed uint64) (*memfs.FS, Options) {
+	fsys := memfs.New(seed)
+	opts := testOptions(fsys, seed)
+	opts.Create = true
+	return fsys, opts
 }
 
 // textBatch appends one message record per text and remembers where they came to lie.
@@ -57,14 +67,17 @@ func texts(s ...string) *textBatch {
 	return b
 }
 
+// noise is what bodies are cut from.
+var noise = sync.OnceValue(func() []byte {
+	b := make([]byte, 5<<20)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
+	return b
+})
+
 // numbered is a body that says which it is and can be checked whole.
 func numbered(n uint64, size int) []byte {
-	b := make([]byte, max(size, 8))
-	binary.LittleEndian.PutUint64(b, n)
-	for i := 8; i < len(b); i++ {
-		b[i] = byte(n*31 + uint64(i)*7)
-	}
-	return b
+	b := binary.LittleEndian.AppendUint64(make([]byte, 0, max(size, 8)), n)
+	return append(b, noise()[n%4096:][:max(size, 8)-8]...)
 }
 
 func checkNumbered(b []byte) (uint64, error) {
@@ -72,10 +85,8 @@ func checkNumbered(b []byte) (uint64, error) {
 		return 0, fmt.Errorf("body of %d bytes", len(b))
 	}
 	n := binary.LittleEndian.Uint64(b)
-	for i := 8; i < len(b); i++ {
-		if b[i] != byte(n*31+uint64(i)*7) {
-			return n, fmt.Errorf("body %d differs at byte %d", n, i)
-		}
+	if !bytes.Equal(b[8:], noise()[n%4096:][:len(b)-8]) {
+		return n, fmt.Errorf("body %d differs", n)
 	}
 	return n, nil
 }

@@ -50,7 +50,13 @@ func (h *lifeHarness) run(t *testing.T, d *datadriven.TestData) string {
 	case "start":
 		var epoch uint32
 		d.ScanArgs(t, "epoch", &epoch)
-		report(&out, h.log.Start(t.Context(), message.Epoch(epoch), nil))
+		var batch Batch
+		if d.HasArg("size") {
+			var n int
+			d.ScanArgs(t, "size", &n)
+			batch = texts(strings.Repeat("x", n))
+		}
+		report(&out, h.log.Start(t.Context(), message.Epoch(epoch), batch))
 	case "append":
 		words := strings.Fields(d.Input)
 		if d.HasArg("size") { // one record of so many bytes

@@ -19,14 +19,15 @@ type Log struct {
 	opts  Options
 	queue queue
 
-	watermark atomic.Uint64              // a message.Position; all below is durable
-	segments  atomic.Pointer[[]*segment] // oldest first; replaced, never changed
-	listing   sync.Mutex                 // held by who replaces segments
-	trimming  chan struct{}              // holds a token while a Trim runs
-	current   atomic.Uint32              // a message.Epoch
-	fence     fence
-	stop      chan struct{} // closed by Close
-	spares    atomic.Int64  // how many spare files were ever named
+	watermark  atomic.Uint64              // a message.Position; all below is durable
+	segments   atomic.Pointer[[]*segment] // oldest first; replaced, never changed
+	listing    sync.Mutex                 // held by who replaces segments
+	trimming   chan struct{}              // holds a token while a Trim runs
+	current    atomic.Uint32              // a message.Epoch
+	fence      fence
+	stop       chan struct{} // closed by Close
+	spares     atomic.Int64  // how many spare files were ever named
+	acceptTime atomic.Bool   // AcceptTime was called; the encoder takes it back
 
 	mu struct {
 		sync.Mutex
@@ -207,6 +208,9 @@ func (l *Log) Submit(r *Request) error {
 // Roll makes the log begin a new segment soon, if the active one holds records.
 func (l *Log) Roll() { l.queue.askRoll() }
 
+// AcceptTime believes the wall clock from the next record on, however far ahead it is: an operator's word.
+func (l *Log) AcceptTime() { l.acceptTime.Store(true) }
+
 // Watermark returns the position below which everything is durable and readable.
 func (l *Log) Watermark() message.Position { return message.Position(l.watermark.Load()) }
 
@@ -266,7 +270,13 @@ func (l *Log) releaseSegments() []*segment {
 func (l *Log) publish(s *segment) {
 	l.listing.Lock()
 	defer l.listing.Unlock()
-	segments := append(slices.Clone(*l.segments.Load()), s)
+	segments := slices.Clone(*l.segments.Load())
+	if n := len(segments) - 1; segments[n].header.base == s.header.base {
+		// The active segment held no frame and had no room for this one: the new file took its name.
+		segments[n].release()
+		segments = segments[:n]
+	}
+	segments = append(segments, s)
 	for _, old := range segments[:max(0, len(segments)-2)] {
 		old.unmap()
 	}

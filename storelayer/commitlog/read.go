@@ -173,7 +173,8 @@ func (l *Log) segmentFrames(ctx context.Context, s *segment, from, to message.Po
 }
 
 // Trim durably removes the oldest segments that end at or below upTo; never the active one. Each
-// removal is durable before the next, so that no crash leaves a hole between segments.
+// removal is durable before the next, so that no crash leaves a hole between segments; a sync that
+// fails fences the log.
 func (l *Log) Trim(ctx context.Context, upTo message.Position) error {
 	select {
 	case l.trimming <- struct{}{}:
@@ -203,12 +204,15 @@ func (l *Log) Trim(ctx context.Context, upTo message.Position) error {
 
 func (l *Log) trimOldest(oldest *segment) error {
 	fpBeforeTrim.Hit()
-	// A name that is gone was removed by a Trim whose sync failed.
+	// A name that is gone was removed by a Trim that was told otherwise.
 	if err := l.opts.FS.Remove(oldest.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	fpAfterTrim.Hit()
 	if err := l.opts.FS.SyncDir(l.opts.Dir); err != nil {
+		// A second sync that succeeds may still lie about this removal, and then the next removal could
+		// survive a power cut without it.
+		l.fence.raise(l, fmt.Errorf("sync log folder: %w", err))
 		return err
 	}
 	fpAfterTrimDirSync.Hit()

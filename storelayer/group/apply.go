@@ -33,14 +33,15 @@ func (g *Group) Apply(rec message.Record, at message.Position) error {
 	apply(p, own && f.overlaid)
 	p.current = at + 1
 	p.advance()
-	switch {
-	case own || !g.flies(h.queue):
-		p.liveStarted = p.liveStarted || p.started
-		p.liveFloor = max(p.liveFloor, p.floor)
-		p.liveNext = max(p.liveNext, p.next)
-	default:
-		// Somebody else's record among ours: what we reserved may rest on what it changed.
+	if p.stale || !own && g.flies(h.queue) {
+		// A reset, or somebody else's record among ours: what we reserved may rest on what it changed.
 		g.rebuild(p)
+	}
+	p.liveStarted = p.liveStarted || p.started
+	p.liveFloor = max(p.liveFloor, p.floor)
+	p.liveNext = max(p.liveNext, p.next)
+	if len(p.passed.chunks) > 0 && !g.flies(h.queue) {
+		p.passed = runSet{}
 	}
 	p.shrink()
 	return nil
@@ -147,13 +148,9 @@ func (p *progress) applyCommit(v commitView) {
 	case CommitReset:
 		p.settled = runSet{}
 		clear(p.deliveries)
-		clear(p.over)
-		p.due.clear()
-		p.spent = nil
 		p.begin(v.offset)
 		p.barrier = mark{epoch: v.epoch, lease: v.lease}
-		p.liveFloor, p.liveNext = v.offset, v.offset
-		p.resets = max(0, p.resets-1)
+		p.stale = true
 	case CommitInit:
 		if !p.started {
 			p.begin(v.offset)

@@ -11,6 +11,7 @@ import (
 )
 
 // world is a group with the log, the clock and the consumers around it, driven by one seed.
+
 type world struct {
 	t     *testing.T
 	rng   *rand.Rand
@@ -67,6 +68,7 @@ func (w *world) queue() message.Queue {
 }
 
 // submit appends a step, or refuses it.
+
 func (w *world) submit(s Step) bool {
 	if s.Empty() {
 		return true
@@ -83,6 +85,7 @@ func (w *world) submit(s Step) bool {
 }
 
 // sync lets the watermark pass n pending records.
+
 func (w *world) sync(n int) {
 	for range min(n, len(w.pending)) {
 		l := w.pending[0]
@@ -101,6 +104,7 @@ func (w *world) apply(g *Group, l logged) {
 }
 
 // checkFloor: the committed offset goes back in a reset alone and passes nothing that the model has not settled.
+
 func (w *world) checkFloor(rec message.Record) {
 	for q := range w.ends {
 		floor, ok := w.g.Committed(q)
@@ -123,6 +127,7 @@ func (w *world) checkFloor(rec message.Record) {
 }
 
 // crash loses what is not behind the watermark and begins a new epoch.
+
 func (w *world) crash() {
 	w.pending = nil
 	w.g = w.replay(0)
@@ -132,6 +137,7 @@ func (w *world) crash() {
 }
 
 // replay makes the group again: from a snapshot of the first n records and the log, with records before them as duplicates.
+
 func (w *world) replay(n int) *Group {
 	g := New(testKey)
 	for _, l := range w.log[:n] {
@@ -317,7 +323,9 @@ func (w *world) doCommit(q message.Queue) {
 }
 
 // TestHistories drives random histories and compares, at random moments, the group with the reference model, and a
+
 // group made of a snapshot at a random point and the log behind it, duplicates included.
+
 func TestHistories(t *testing.T) {
 	const histories = 1200
 	for seed := range uint64(histories) {
@@ -328,6 +336,7 @@ func TestHistories(t *testing.T) {
 				return
 			}
 			w.checkModel(seed)
+			w.checkOverlay(seed)
 		}
 		w.sync(len(w.pending))
 		w.checkHistory(seed)
@@ -336,6 +345,7 @@ func TestHistories(t *testing.T) {
 }
 
 // checkHistory compares snapshots at random points, and the log behind each, with the group.
+
 func (w *world) checkHistory(seed uint64) {
 	w.t.Helper()
 	want := dump(w.t, w.g)
@@ -357,6 +367,7 @@ func (w *world) checkHistory(seed uint64) {
 }
 
 // drain lets every lease end and settles what is leased then: nothing stays behind, and nothing comes that is settled.
+
 func (w *world) drain(seed uint64) {
 	w.t.Helper()
 	w.now += MaxAutoLease
@@ -389,6 +400,7 @@ func (w *world) drain(seed uint64) {
 }
 
 // land appends and applies a step that is not refused.
+
 func (w *world) land(s Step) {
 	for _, rec := range s.Records {
 		w.pending = append(w.pending, logged{rec: rec, at: w.at})
@@ -422,109 +434,41 @@ func (w *world) checkModel(seed uint64) {
 	}
 }
 
-// model is the group's durable layer as plainly as it can be said: a map for each thing, an offset at a time.
-type model struct{ queues map[message.Queue]*modelQueue }
+// checkOverlay: a decision sees what the records on their way will make of the durable layer.
 
-type modelQueue struct {
-	started bool
-	begin   message.Offset
-	settled map[message.Offset]bool
-	leases  map[message.Offset]modelLease
-}
-
-type modelLease struct {
-	epoch           message.Epoch
-	lease           uint64
-	deadline        int64
-	attempt         uint16
-	auto, uncounted bool
-}
-
-func newModel() *model { return &model{queues: map[message.Queue]*modelQueue{}} }
-
-func (m *model) queue(q message.Queue) *modelQueue {
-	if m.queues[q] == nil {
-		m.queues[q] = &modelQueue{settled: map[message.Offset]bool{}, leases: map[message.Offset]modelLease{}}
+func (w *world) checkOverlay(seed uint64) {
+	w.t.Helper()
+	if len(w.pending) == 0 {
+		return
 	}
-	return m.queues[q]
-}
-
-func (m *model) settled(q message.Queue, o message.Offset) bool {
-	mq := m.queue(q)
-	return mq.started && o < mq.begin || mq.settled[o]
-}
-
-func (m *model) floor(q message.Queue) message.Offset {
-	o := m.queue(q).begin
-	for m.settled(q, o) {
-		o++
+	ahead := w.model.clone()
+	for _, l := range w.pending {
+		ahead.apply(l.rec)
 	}
-	return o
-}
-
-func (m *model) settle(mq *modelQueue, o message.Offset) {
-	mq.settled[o] = true
-	delete(mq.leases, o)
-}
-
-func (m *model) apply(rec message.Record) {
-	switch rec.Type {
-	case message.RecordLease:
-		r, _ := DecodeLease(rec)
-		mq := m.queue(r.Queue)
-		for _, run := range r.Runs {
-			for i := range run.Count {
-				o := run.First + message.Offset(i)
-				if !m.settled(r.Queue, o) {
-					mq.leases[o] = modelLease{epoch: r.Epoch, lease: r.Lease, deadline: r.Deadline, attempt: run.Attempt, auto: r.Auto}
-				}
-			}
+	for q := range w.ends {
+		p := w.g.queues[q]
+		if p == nil || p.resets > 0 {
+			continue
 		}
-	case message.RecordSettle:
-		r, _ := DecodeSettle(rec)
-		for _, run := range r.Runs {
-			for o := run.First; o < run.End; o++ {
-				m.settle(m.queue(r.Queue), o)
-			}
-		}
-	case message.RecordVisibility:
-		r, _ := DecodeVisibility(rec)
-		mq := m.queue(r.Queue)
-		for _, it := range r.Items {
-			if m.settled(r.Queue, it.Offset) {
-				continue
-			}
-			l, ok := mq.leases[it.Offset]
+		for o := range w.ends[q] {
+			d, st := p.look(o)
+			m, ok := ahead.queue(q).leases[o]
 			switch {
-			case !ok, before(l.epoch, l.lease, it.Epoch, it.Lease):
-				mq.leases[it.Offset] = modelLease{epoch: it.Epoch, lease: it.Lease, deadline: it.Deadline, attempt: it.Attempt, uncounted: it.Uncounted}
-			case l.epoch == it.Epoch && l.lease == it.Lease:
-				l.deadline, l.auto, l.uncounted = it.Deadline, false, it.Uncounted
-				mq.leases[it.Offset] = l
-			}
-		}
-	case message.RecordDeadLetter:
-		r, _ := DecodeDeadLetter(rec)
-		m.settle(m.queue(r.Queue), r.Offset)
-	case message.RecordCommit:
-		r, _ := DecodeCommit(rec)
-		mq := m.queue(r.Queue)
-		switch {
-		case r.Kind == CommitReset:
-			*mq = modelQueue{started: true, begin: r.Offset, settled: map[message.Offset]bool{}, leases: map[message.Offset]modelLease{}}
-		case !mq.started:
-			mq.started, mq.begin = true, r.Offset
-			for o := range mq.leases {
-				if o < r.Offset {
-					delete(mq.leases, o)
+			case ahead.settled(q, o):
+				// What a filter passes over is not in the overlay: it is behind liveNext, and nothing else.
+				if st != settled && (st != untouched || o >= p.liveNext) {
+					w.t.Fatalf("seed %d: %s/%d will be settled, the overlay says %d %+v", seed, q, o, st, d)
 				}
-			}
-		case r.Kind == CommitSet:
-			for o := mq.begin; o < r.Offset; o++ {
-				m.settle(mq, o)
+			case ok:
+				if st != leased || d.lease != m.lease || d.epoch != m.epoch || d.deadline != m.deadline ||
+					d.attempt != m.attempt || d.uncounted != m.uncounted || d.auto != m.auto {
+					w.t.Fatalf("seed %d: %s/%d will be leased as %+v, the overlay says %d %+v", seed, q, o, m, st, d)
+				}
+			case st != untouched || o < p.liveNext:
+				w.t.Fatalf("seed %d: %s/%d will be new, the overlay says %d, next %d", seed, q, o, st, p.liveNext)
 			}
 		}
-	default:
-		panic("no record of a group's progress: " + rec.Type.String())
 	}
 }
+
+// model is the group's durable layer as plainly as it can be said: a map for each thing, an offset at a time.

@@ -10,7 +10,8 @@ import (
 func (g *Group) rebuild(p *progress) {
 	p.liveStarted, p.liveFloor, p.liveNext = p.started, p.floor, p.next
 	clear(p.over)
-	p.resets = 0
+	p.passed = runSet{}
+	p.resets, p.stale = 0, false
 	p.due.clear()
 	p.spent = nil
 	for o, d := range p.deliveries {
@@ -51,6 +52,9 @@ func (g *Group) tryReserve(p *progress, f flight) error {
 		}
 		for _, run := range g.settlement.runs {
 			p.reserveRun(run, g.settlement.reason, f.overlaid)
+			if !f.overlaid && g.settlement.reason == Filtered {
+				p.passed.add(run) // the scan may have to begin below it again
+			}
 		}
 	case message.RecordVisibility:
 		if err := g.visibility.decode(f.rec); err != nil {

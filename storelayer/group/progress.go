@@ -87,7 +87,9 @@ type progress struct {
 	liveFloor   message.Offset
 	liveNext    message.Offset // nothing below is new
 	over        map[message.Offset]reservation
-	resets      int // resets on their way: no other decision until they are in
+	passed      runSet // after an abort: at or above liveNext, what filters on their way pass over
+	stale       bool   // a reset was applied: rebuild
+	resets      int    // resets on their way: no other decision until they are in
 
 	// Soft state, made again from the layers.
 	due      dueHeap
@@ -128,6 +130,9 @@ func (p *progress) look(o message.Offset) (delivery, status) {
 		return d, leased
 	}
 	if _, ok := p.settled.at(o); ok {
+		return delivery{}, settled
+	}
+	if _, ok := p.passed.at(o); ok {
 		return delivery{}, settled
 	}
 	return delivery{}, untouched
@@ -207,11 +212,11 @@ func (p *progress) shrink() {
 	p.due = dueHeap{at: make(map[message.Offset]int64)}
 }
 
-// begin starts the queue at an offset; what is below counts as settled.
+// begin starts the queue at an offset; what is below counts as settled. Settled offsets that stood there without a
+// beginning go, or join the floor, in advance.
 func (p *progress) begin(o message.Offset) {
 	p.started = true
 	p.floor, p.next = o, o
-	p.settled.trim(o)
 	for old := range p.deliveries {
 		if old < o {
 			delete(p.deliveries, old)

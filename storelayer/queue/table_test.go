@@ -3,18 +3,16 @@ package queue
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"slices"
-	"sync"
 	"testing"
 
 	"github.com/stratamq/stratamq/message"
-	"github.com/stratamq/stratamq/storelayer"
 )
 
 // stored is one message of a test's log.
+
 type stored struct {
 	q      message.Queue
 	offset message.Offset
@@ -25,6 +23,7 @@ type stored struct {
 }
 
 // shard is a table and the log that it was made from.
+
 type shard struct {
 	t       *testing.T
 	rng     *rand.Rand
@@ -95,6 +94,7 @@ func (s *shard) roll() {
 }
 
 // file writes the file of a full segment in memory, one way or the other, and attaches it.
+
 func (s *shard) file() {
 	for _, state := range s.table.Segments()[:len(s.bases)-s.local-1] {
 		if state.InFile || s.rng.IntN(2) == 0 {
@@ -146,6 +146,7 @@ func (s *shard) drop() {
 }
 
 // recovered makes the table again from a snapshot, which may be nil, the files of some segments and the frames of all.
+
 func (s *shard) recovered(snapshot []byte, files bool) *Table {
 	table := NewTable(s.bases[s.local])
 	if snapshot != nil {
@@ -190,6 +191,7 @@ func dump(t *testing.T, table *Table) string {
 }
 
 // check compares the table with the log itself.
+
 func (s *shard) check(table *Table) {
 	s.t.Helper()
 	local := map[message.Queue][]stored{}
@@ -257,7 +259,9 @@ func (s *shard) checkTime(table *Table, q message.Queue, state State, messages [
 }
 
 // TestHistories drives random histories of appends, rolls, files, trims and deletions, and compares the table with
+
 // the log, and with tables made again from a snapshot at a random moment, with and without the files.
+
 func TestHistories(t *testing.T) {
 	const histories = 1000
 	for seed := range uint64(histories) {
@@ -314,7 +318,9 @@ func TestHistories(t *testing.T) {
 }
 
 // stripped drops what a table recovered from files alone cannot know: the store time and position of messages
+
 // behind the snapshot. Their frames are replayed for everything else, which brings both.
+
 func stripped(dump string, files bool) string {
 	if !files {
 		return dump
@@ -330,210 +336,35 @@ func stripped(dump string, files bool) string {
 	return b.String()
 }
 
-func TestErrors(t *testing.T) {
+// TestReplayBehindSnapshot: while a replay brings entries back, the end of the queue stays where the snapshot has it.
+
+func TestReplayBehindSnapshot(t *testing.T) {
 	table := NewTable(testBase)
 	q := message.Queue{Topic: 1}
-	entry := func(p message.Position) message.Entry { return message.Entry{Position: p, Size: 100} }
-	for i := range 3 {
-		if err := table.Append(q, message.Offset(i), entry(testBase+message.Position(100*i)), 1, nil); err != nil {
-			t.Fatal(err)
-		}
+	table.Restore(State{Queue: q, First: 2, Next: 10, LastStoreTime: 77, Current: testBase + 5000})
+	if err := table.Append(q, 11, message.Entry{Position: testBase}, 1, nil); !errors.Is(err, message.ErrCorrupt) {
+		t.Errorf("hole behind the snapshot: %v", err)
 	}
-	if err := table.Append(q, 5, entry(testBase+900), 1, nil); !errors.Is(err, message.ErrCorrupt) {
-		t.Errorf("hole: %v", err)
-	}
-	if err := table.Append(q, 3, entry(testBase-1), 1, nil); !errors.Is(err, message.ErrCorrupt) {
-		t.Errorf("position before the segment: %v", err)
-	}
-	if err := table.Append(q, 3, entry(testBase+1<<32), 1, nil); !errors.Is(err, message.ErrCorrupt) {
-		t.Errorf("position far behind the segment: %v", err)
-	}
-	if err := table.Append(q, 1, entry(testBase+100), 1, nil); err != nil {
-		t.Errorf("replay of a known message: %v", err)
-	}
-	if err := table.Roll(testBase); !errors.Is(err, message.ErrCorrupt) {
-		t.Errorf("roll back: %v", err)
-	}
-	if _, err := table.Drop(testBase); err == nil {
-		t.Error("dropped the active segment")
-	}
-	if err := table.Roll(testBase + 4096); err != nil {
+	if err := table.Append(q, 7, message.Entry{Position: testBase}, 1, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := table.Append(q, 3, entry(testBase+4096), 1, nil); err != nil {
-		t.Fatal(err)
+	want := State{Queue: q, First: 2, FirstLocal: 7, Next: 10, LastStoreTime: 77, Current: testBase + 5000}
+	if got, _ := table.Queue(q); got != want {
+		t.Errorf("state %+v, want %+v", got, want)
 	}
-	if _, err := table.Drop(testBase); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := table.Entry(q, 2); !errors.Is(err, ErrNotLocal) {
-		t.Errorf("entry of a dropped segment: %v", err)
-	}
-	for _, offset := range []message.Offset{-1, 4, 5} {
-		_, err := table.Entry(q, offset)
-		outside, ok := errors.AsType[*storelayer.OffsetOutOfRangeError](err)
-		if !ok || outside.First != 0 || outside.Next != 4 || outside.Offset != offset {
-			t.Errorf("entry %d: %v", offset, err)
-		}
-	}
-	if got, err := table.Range(nil, q, 4, 10); err != nil || len(got) != 0 {
-		t.Errorf("range at the end: %v, %v", got, err)
-	}
-	if got, err := table.Range(nil, message.Queue{Topic: 9}, 0, 10); err != nil || len(got) != 0 {
-		t.Errorf("range of an unknown queue: %v, %v", got, err)
-	}
-	if _, err := table.Range(nil, message.Queue{Topic: 9}, 1, 10); err == nil {
-		t.Error("range beyond an unknown queue gave no error")
-	}
-	if _, ok := table.Queue(message.Queue{Topic: 9}); ok {
-		t.Error("a queue that never was is known")
-	}
-	table.Reserve(message.Queue{Topic: 9}, 1)
-	if _, ok := table.Queue(message.Queue{Topic: 9}); ok || len(table.Queues()) != 1 {
-		t.Error("a reserved offset is visible")
+	if got := table.Reserve(q, 1); got != 10 {
+		t.Errorf("reserved %d", got)
 	}
 }
+
+// TestTrimDuringSearch: a search by time goes on in what a trim leaves.
 
 // TestReaders lets readers run beside appends, rolls, files and trims, for the race detector and for holes.
-func TestReaders(t *testing.T) {
-	s := newShard(t, 42)
-	q := message.Queue{Topic: 1, ID: 1}
-	stop := make(chan struct{})
-	var readers sync.WaitGroup
-	for range 3 {
-		readers.Go(func() {
-			var entries []message.Entry
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				state, _ := s.table.Queue(q)
-				var err error
-				entries, err = s.table.Range(entries[:0], q, state.FirstLocal, 1000)
-				if err != nil && !errors.Is(err, ErrNotLocal) {
-					t.Errorf("range from %d: %v", state.FirstLocal, err)
-					return
-				}
-				if err == nil && len(entries) < min(1000, int(state.Next-state.FirstLocal)) {
-					t.Errorf("%d entries of [%d, %d)", len(entries), state.FirstLocal, state.Next)
-				}
-				if !slices.IsSortedFunc(entries, func(a, b message.Entry) int { return int(int64(a.Position) - int64(b.Position)) }) {
-					t.Error("entries are not in log order")
-				}
-				if _, err := s.table.Lookup(nil, 1<<59, 100); err != nil {
-					t.Error(err)
-				}
-				s.table.AppendSnapshot(nil)
-			}
-		})
-	}
-	for range 3000 {
-		switch s.rng.IntN(20) {
-		case 0:
-			s.roll()
-		case 1:
-			s.file()
-		case 2:
-			s.drop()
-		default:
-			s.append()
-		}
-	}
-	close(stop)
-	readers.Wait()
-	s.check(s.table)
-}
 
 // TestFilesBesideAppends writes, attaches and drops segments in one goroutine while another appends.
-func TestFilesBesideAppends(t *testing.T) {
-	table := NewTable(testBase)
-	const perSegment, segments = 300, 40
-	var applier sync.WaitGroup
-	applier.Go(func() {
-		at := message.Position(testBase)
-		for i := range perSegment * segments {
-			if i > 0 && i%perSegment == 0 {
-				at = (at + 4095) / 4096 * 4096
-				if err := table.Roll(at); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-			q := message.Queue{Topic: 1, ID: message.QueueID(i % 2)}
-			e := message.Entry{Position: at, Size: 100, TagHash: uint32(i)}
-			if err := table.Append(q, table.Reserve(q, 1), e, int64(i), []uint64{uint64(i%10) << 60}); err != nil {
-				t.Error(err)
-				return
-			}
-			at += 100
-		}
-	})
-	dropped := 0
-	for dropped < segments-5 && !t.Failed() {
-		all := table.Segments()
-		for _, s := range all[:len(all)-1] {
-			if s.InFile {
-				continue
-			}
-			var b bytes.Buffer
-			if _, err := table.WriteSegment(s.Base, &b); err != nil {
-				t.Fatal(err)
-			}
-			f, err := OpenSegmentFile(bytes.NewReader(b.Bytes()), int64(b.Len()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := table.Attach(f); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if len(all) < 4 {
-			runtime.Gosched()
-			continue
-		}
-		f, err := table.Drop(all[0].Base)
-		if err != nil || f == nil {
-			t.Fatal(f, err)
-		}
-		dropped++
-	}
-	applier.Wait()
-	for id := range message.QueueID(2) {
-		q := message.Queue{Topic: 1, ID: id}
-		s, _ := table.Queue(q)
-		entries, err := table.Range(nil, q, s.FirstLocal, 10_000)
-		if err != nil || s.Next != perSegment*segments/2 || len(entries) != int(s.Next-s.FirstLocal) {
-			t.Fatalf("%d entries of %+v, %v", len(entries), s, err)
-		}
-		for i, e := range entries {
-			if want := 2*(int(s.FirstLocal)+i) + int(id); int(e.TagHash) != want {
-				t.Fatalf("entry %d of queue %s is message %d, want %d", i, q, e.TagHash, want)
-			}
-		}
-	}
-}
-
-func TestPlace(t *testing.T) {
-	var s slabs
-	for i := range uint32(5000) {
-		s.append(message.Entry{Position: message.Position(i)})
-	}
-	for i := range uint32(5000) {
-		e, err := message.DecodeEntry(s.bytes(i, 1))
-		if err != nil || e.Position != message.Position(i) {
-			t.Fatalf("entry %d is %+v, %v", i, e, err)
-		}
-	}
-	for i, part := range s.parts {
-		if want := min(firstSlab<<i, lastSlab) * entryLen; cap(part) < want || cap(part) > want+want/8+64 {
-			t.Errorf("slab %d has room for %d bytes, want %d", i, cap(part), want)
-		}
-	}
-}
 
 // TestIdleQueues: 10,000 topics with 8 queues each, all known and none with a local message, fit in 200 bytes per queue.
+
 func TestIdleQueues(t *testing.T) {
 	const queues = 80_000
 	before := heap()
@@ -554,53 +385,4 @@ func heap() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
-}
-
-func BenchmarkAppend(b *testing.B) {
-	for _, queues := range []int{1, 1000} {
-		b.Run(fmt.Sprintf("queues=%d", queues), func(b *testing.B) {
-			table := NewTable(testBase)
-			hashes := make([]uint64, 1)
-			rng := rand.New(rand.NewPCG(1, 1))
-			at, base := message.Position(testBase), message.Position(testBase)
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				q := message.Queue{Topic: 1, ID: message.QueueID(i % queues)}
-				hashes[0] = rng.Uint64()
-				if at-base > 1<<30 {
-					b.StopTimer()
-					if err := table.Roll(at); err != nil {
-						b.Fatal(err)
-					}
-					if _, err := table.Drop(base); err != nil {
-						b.Fatal(err)
-					}
-					base = at
-					b.StartTimer()
-				}
-				if err := table.Append(q, table.Reserve(q, 1), message.Entry{Position: at, Size: 1024}, 1, hashes); err != nil {
-					b.Fatal(err)
-				}
-				at += 1024
-			}
-		})
-	}
-}
-
-func BenchmarkRange(b *testing.B) {
-	table := NewTable(testBase)
-	q := message.Queue{Topic: 1}
-	for i := range 1_000_000 {
-		if err := table.Append(q, message.Offset(i), message.Entry{Position: testBase + message.Position(i)*1024, Size: 1024}, 1, nil); err != nil {
-			b.Fatal(err)
-		}
-	}
-	var entries []message.Entry
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		var err error
-		if entries, err = table.Range(entries[:0], q, message.Offset(i*32%900_000), 32); err != nil || len(entries) != 32 {
-			b.Fatal(len(entries), err)
-		}
-	}
 }

@@ -387,7 +387,7 @@ func crashHistory(t *testing.T, seed uint64) (cuts, acked int) {
 		next := fsys.Crash(a.rng.Uint64(), memfs.CrashOptions{})
 		// What the dying shard says no longer reaches anybody.
 		a.cancel()
-		<-a.result
+		_ = <-a.result
 		_ = a.Close()
 		cuts++
 		fsys, a.fs, a.opts.FS = next, next, next

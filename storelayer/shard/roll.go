@@ -48,7 +48,7 @@ func (s *Shard) writeSnapshot() error {
 	s.snapshotting.Lock()
 	defer s.snapshotting.Unlock()
 	snap := s.takeSnapshot()
-	raw := snap.appendTo(nil)
+	raw := snap.encode()
 	beforeSnapshot.Hit()
 	dir := path.Join(s.opts.Dir, snapshotDir)
 	err := writeFile(s.opts.FS, dir, snapshotName(snap.Start), func(w io.Writer) error {

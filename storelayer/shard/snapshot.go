@@ -50,10 +50,9 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// appendTo appends the snapshot's bytes.
-func (s *snapshot) appendTo(dst []byte) []byte {
-	base := len(dst)
-	dst = binary.LittleEndian.AppendUint32(dst, snapshotMagic)
+// encode returns the snapshot's bytes.
+func (s *snapshot) encode() []byte {
+	dst := binary.LittleEndian.AppendUint32(nil, snapshotMagic)
 	dst = binary.LittleEndian.AppendUint16(dst, snapshotVersion)
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(s.Shard))
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(s.Start))
@@ -70,7 +69,7 @@ func (s *snapshot) appendTo(dst []byte) []byte {
 	for _, g := range s.Groups {
 		dst = appendPart(dst, partGroup, g)
 	}
-	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[base:], castagnoli))
+	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst, castagnoli))
 }
 
 func appendPart(dst []byte, kind byte, part []byte) []byte {
@@ -79,7 +78,7 @@ func appendPart(dst []byte, kind byte, part []byte) []byte {
 	return append(dst, part...)
 }
 
-// decodeSnapshot decodes what appendTo wrote; its parts alias src. It fails with [message.ErrCorrupt].
+// decodeSnapshot decodes what encode wrote; its parts alias src. It fails with [message.ErrCorrupt].
 func decodeSnapshot(src []byte) (*snapshot, error) {
 	if len(src) < snapshotHeaderLen+snapshotCRCLen {
 		return nil, fmt.Errorf("%w: snapshot of %d bytes", message.ErrCorrupt, len(src))

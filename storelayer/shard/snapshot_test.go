@@ -40,7 +40,7 @@ func golden(t *testing.T, name string) []byte {
 
 func TestSnapshotGolden(t *testing.T) {
 	want := golden(t, "testdata/snapshot.hex")
-	if got := sampleSnapshot().appendTo(nil); !bytes.Equal(got, want) {
+	if got := sampleSnapshot().encode(); !bytes.Equal(got, want) {
 		t.Errorf("encoded\n%x, the golden file has\n%x", got, want)
 	}
 	got, err := decodeSnapshot(want)
@@ -50,7 +50,7 @@ func TestSnapshotGolden(t *testing.T) {
 }
 
 func TestSnapshotRefusesDamage(t *testing.T) {
-	raw := sampleSnapshot().appendTo(nil)
+	raw := sampleSnapshot().encode()
 	for i := range raw {
 		for _, bit := range []byte{1, 0x80} {
 			raw[i] ^= bit
@@ -66,8 +66,8 @@ func TestSnapshotRefusesDamage(t *testing.T) {
 }
 
 func FuzzDecodeSnapshot(f *testing.F) {
-	f.Add(sampleSnapshot().appendTo(nil))
-	f.Add((&snapshot{}).appendTo(nil))
+	f.Add(sampleSnapshot().encode())
+	f.Add((&snapshot{}).encode())
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		snap, err := decodeSnapshot(raw)
 		if err != nil {
@@ -76,7 +76,7 @@ func FuzzDecodeSnapshot(f *testing.F) {
 			}
 			return
 		}
-		again, err := decodeSnapshot(snap.appendTo(nil))
+		again, err := decodeSnapshot(snap.encode())
 		if err != nil || !reflect.DeepEqual(again, snap) {
 			t.Errorf("%+v comes back as %+v, %v", snap, again, err)
 		}
