@@ -130,7 +130,8 @@ func (l *Log) createSegment(h segmentHeader, spare *spareFile) (*segment, error)
 	}
 	fpAfterCreate.Hit()
 	fail := func(err error) (*segment, error) {
-		_ = spare.file.Close() // the file is of no use; Open removes it
+		_ = spare.file.Close()           // the file is of no use;
+		_ = l.opts.FS.Remove(spare.path) // what stays of it, Open removes
 		return nil, fmt.Errorf("create segment at position %d: %w", uint64(h.base), err)
 	}
 	if _, err := spare.file.WriteAt(h.page(), 0); err != nil {
@@ -138,7 +139,7 @@ func (l *Log) createSegment(h segmentHeader, spare *spareFile) (*segment, error)
 	}
 	fpBeforeHeaderSync.Hit()
 	if err := spare.file.Sync(); err != nil {
-		return fail(err)
+		return fail(fmt.Errorf("%w: %w", errSync, err))
 	}
 	fpAfterHeaderSync.Hit()
 	name := path.Join(l.opts.Dir, segmentName(h.base))
@@ -148,7 +149,7 @@ func (l *Log) createSegment(h segmentHeader, spare *spareFile) (*segment, error)
 	fpAfterRename.Hit()
 	if !bugNoDirSync {
 		if err := l.opts.FS.SyncDir(l.opts.Dir); err != nil {
-			return fail(err)
+			return fail(fmt.Errorf("%w: %w", errSync, err))
 		}
 	}
 	fpAfterDirSync.Hit()
@@ -175,7 +176,8 @@ func (l *Log) newSpare(length int64) (*spareFile, error) {
 		return nil, fmt.Errorf("create segment file: %w", err)
 	}
 	if err := file.Truncate(length); err != nil {
-		_ = file.Close() // of no use; Open removes it
+		_ = file.Close()           // of no use;
+		_ = l.opts.FS.Remove(name) // what stays of it, Open removes
 		return nil, fmt.Errorf("size segment file: %w", err)
 	}
 	return &spareFile{path: name, file: file, length: length, filled: pageSize}, nil
