@@ -2,6 +2,7 @@ package commitlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -130,8 +131,10 @@ func (l *Log) createSegment(h segmentHeader, spare *spareFile) (*segment, error)
 	}
 	fpAfterCreate.Hit()
 	fail := func(err error) (*segment, error) {
-		_ = spare.file.Close()           // the file is of no use;
-		_ = l.opts.FS.Remove(spare.path) // what stays of it, Open removes
+		_ = spare.file.Close() // the file is of no use; Open removes it
+		if errors.Is(err, vfs.ErrNoSpace) {
+			_ = l.opts.FS.Remove(spare.path) // unless it must make room for the next try
+		}
 		return nil, fmt.Errorf("create segment at position %d: %w", uint64(h.base), err)
 	}
 	if _, err := spare.file.WriteAt(h.page(), 0); err != nil {
@@ -176,8 +179,10 @@ func (l *Log) newSpare(length int64) (*spareFile, error) {
 		return nil, fmt.Errorf("create segment file: %w", err)
 	}
 	if err := file.Truncate(length); err != nil {
-		_ = file.Close()           // of no use;
-		_ = l.opts.FS.Remove(name) // what stays of it, Open removes
+		_ = file.Close() // of no use; Open removes it
+		if errors.Is(err, vfs.ErrNoSpace) {
+			_ = l.opts.FS.Remove(name) // unless it must make room for the next try
+		}
 		return nil, fmt.Errorf("size segment file: %w", err)
 	}
 	return &spareFile{path: name, file: file, length: length, filled: pageSize}, nil
