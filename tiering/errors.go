@@ -25,6 +25,9 @@ var (
 	ErrNoBucket = errors.New("bucket does not exist")
 	// ErrUnsupported says that the server does not implement what was asked, such as a conditional put.
 	ErrUnsupported = errors.New("object store does not support this")
+	// ErrMissingObject says that an object which the manifest names, and whose messages are not past their
+	// retention, is not there. Nothing may be skipped because of it.
+	ErrMissingObject = errors.New("sealed object is missing")
 	// ErrInvalidKey says that a key breaks the grammar of [ValidateKey].
 	ErrInvalidKey = errors.New("invalid object key")
 	// ErrInvalidURL says that an object store URL cannot be used, and why.

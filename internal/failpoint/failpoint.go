@@ -68,6 +68,9 @@ func Register(name string) *Point {
 	}
 	p.armed.Store(p.action != actionNone || registry.hits != nil)
 	registry.points[name] = p
+	if registry.hits != nil {
+		p.count(0)
+	}
 	return p
 }
 

@@ -56,7 +56,7 @@ func TestKillAtTheThirdHit(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := cmd.Process.Pid
-	want := fmt.Sprintf("%d failpoint/test 1\n%d failpoint/test 2\n%d failpoint/test 3\n", pid, pid, pid)
+	want := fmt.Sprintf("%d failpoint/test 0\n%d failpoint/test 1\n%d failpoint/test 2\n%d failpoint/test 3\n", pid, pid, pid, pid)
 	if string(counted) != want {
 		t.Errorf("counted %q, want %q", counted, want)
 	}

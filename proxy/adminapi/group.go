@@ -3,11 +3,13 @@ package adminapi
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -213,7 +215,11 @@ func (s *Service) group(ctx context.Context, name string) (*meta.Group, error) {
 	if name == "" {
 		return nil, invalid("group: no name given")
 	}
-	return s.catalog.GroupByName(ctx, name)
+	g, err := s.catalog.GroupByName(ctx, name)
+	if errors.Is(err, meta.ErrNotFound) {
+		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("there is no consumer group %q", name))
+	}
+	return g, err
 }
 
 // backoffOf returns the delays of a policy, nil for none.

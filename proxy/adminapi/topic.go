@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -208,7 +209,11 @@ func (s *Service) topic(ctx context.Context, name string) (*meta.Topic, error) {
 	if name == "" {
 		return nil, invalid("topic: no name given")
 	}
-	return s.catalog.TopicByName(ctx, name)
+	t, err := s.catalog.TopicByName(ctx, name)
+	if errors.Is(err, meta.ErrNotFound) {
+		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("there is no topic %q", name))
+	}
+	return t, err
 }
 
 var topicTypes = map[adminv1.MessageType]meta.MessageType{
@@ -299,4 +304,3 @@ func (s *Service) topicName(id message.TopicID) string {
 	}
 	return id.String()
 }
-

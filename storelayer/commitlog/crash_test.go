@@ -207,6 +207,10 @@ func (h *history) work(ctx context.Context, l *Log) error {
 	if err := h.check(ctx, l); err != nil {
 		return err
 	}
+	if h.rng.IntN(4) == 0 {
+		h.fs.Stop() // readers have had what Open served, and nothing was synced since
+		return nil
+	}
 	h.trouble([]int{20, 60, 200}[h.rng.IntN(3)])
 	h.epoch++
 	if err := l.Start(ctx, h.epoch, nil); err != nil {

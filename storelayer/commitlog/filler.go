@@ -19,8 +19,6 @@ const (
 	fullRetry = time.Second
 )
 
-var zeroStep [fillStep]byte
-
 // filler writes zeros ahead of the committer, so that a frame's sync changes no extents and a full
 // disk is met before it matters. It keeps a file ready for the next segment as well.
 type filler struct {
@@ -96,7 +94,7 @@ func (f *filler) want(s *segment) int64 {
 
 // wait returns once the file has zeros up to end. It is the committer's call.
 func (f *filler) wait(ctx context.Context, s *segment, end int64) error {
-	s.need.Store(end)
+	before := s.need.Swap(end)
 	if !f.running {
 		for s.filled.Load() < end {
 			if err := f.step(s.file, s); err != nil {
@@ -105,7 +103,7 @@ func (f *filler) wait(ctx context.Context, s *segment, end int64) error {
 		}
 		return nil
 	}
-	if s.filled.Load() < f.want(s) {
+	if near := f.near(s); s.filled.Load() < f.want(s) || before < near && near <= end {
 		signal(f.wake)
 	}
 	if s.filled.Load() >= end {
@@ -156,7 +154,7 @@ func (f *filler) fill(file vfs.File, off, length int64) (end int64, err error) {
 			return off, err
 		}
 	}
-	if _, err := file.WriteAt(zeroStep[:end-off], off); err != nil {
+	if err := file.WriteZeros(off, end-off); err != nil {
 		return off, err
 	}
 	fpBeforeFillSync.Hit()
@@ -237,8 +235,11 @@ func (f *filler) pause(ctx context.Context) {
 func (f *filler) wantsSpare(s *segment) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.mu.spare == nil && s.length-s.need.Load() <= 2*f.l.opts.FillChunk
+	return f.mu.spare == nil && s.need.Load() >= f.near(s)
 }
+
+// near is the file offset from which on the next segment is near.
+func (f *filler) near(s *segment) int64 { return s.length - 2*f.l.opts.FillChunk }
 
 // makeSpare makes the next segment's file and fills its first chunk.
 func (f *filler) makeSpare(ctx context.Context) error {

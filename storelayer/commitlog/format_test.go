@@ -3,6 +3,7 @@ package commitlog
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -173,6 +174,61 @@ func FuzzDecodeSegmentHeader(f *testing.F) {
 		}
 		if again, err := decodeSegmentHeader(h.page()); err != nil || again != h {
 			t.Fatalf("%+v, %+v, %v", h, again, err)
+		}
+	})
+}
+
+// FuzzRecover opens a good log with a patch somewhere: it is served, cut or refused, and never more
+// than that. Whole segments as inputs would be too large for the fuzzer to work with.
+func FuzzRecover(f *testing.F) {
+	fsys, opts := memLog(1)
+	opts.SegmentSize = MinSegmentSize
+	name := "/log/" + segmentName(0)
+	l := openRunning(f, opts)
+	for i := range uint64(3) {
+		if err := l.Append(f.Context(), &textBatch{texts: [][]byte{numbered(i, 3000)}}, AckDurable); err != nil {
+			f.Fatal(err)
+		}
+	}
+	l.stop()
+	file, err := fsys.Open(name)
+	if err != nil {
+		f.Fatal(err)
+	}
+	header, body := make([]byte, pageSize), make([]byte, 5*pageSize)
+	_, err = file.ReadAt(header, 0)
+	_, bodyErr := file.ReadAt(body, pageSize)
+	if err := errors.Join(err, bodyErr, file.Close()); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(uint16(0), []byte(nil))
+	f.Add(uint16(pageSize), make([]byte, 8))
+	f.Add(uint16(4*pageSize+8), []byte{1})
+	f.Fuzz(func(t *testing.T, at uint16, patch []byte) {
+		fsys, opts := memLog(2)
+		opts.SegmentSize, opts.Create = MinSegmentSize, false
+		src := slices.Clone(body)
+		copy(src[min(int(at), len(src)):], patch)
+		err := fsys.MkdirAll("/log")
+		file, createErr := fsys.Create(name)
+		if err := errors.Join(err, createErr); err != nil {
+			t.Fatal(err)
+		}
+		_, err = file.WriteAt(header, 0)
+		_, bodyErr := file.WriteAt(src, pageSize)
+		if err := errors.Join(err, bodyErr, file.Truncate(MinSegmentSize)); err != nil {
+			t.Fatal(err)
+		}
+		l, err := Open(t.Context(), opts)
+		if err != nil {
+			if _, ok := errors.AsType[*DamageError](err); !ok {
+				t.Fatal(err)
+			}
+			return
+		}
+		defer func() { _ = l.Close() }()
+		if err := l.Replay(t.Context(), 0, func(Frame) error { return nil }); err != nil {
+			t.Fatal(err)
 		}
 	})
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stratamq/stratamq/internal/clock"
 	"github.com/stratamq/stratamq/internal/vfs"
+	"github.com/stratamq/stratamq/internal/vfs/memfs"
 	"github.com/stratamq/stratamq/message"
 )
 
@@ -24,6 +25,14 @@ func testOptions(fsys vfs.FS, seed uint64) Options {
 		FS: fsys, Dir: "/log", Clock: clock.NewManual(testWall), Rand: rand.New(rand.NewPCG(seed, 7)), Shard: 3,
 		SegmentSize: 128 << 10, FillChunk: 32 << 10, IdleAfter: -1,
 	}
+}
+
+// memLog is a new disk in memory and the options of a new log on it.
+func memLog(seed uint64) (*memfs.FS, Options) {
+	fsys := memfs.New(seed)
+	opts := testOptions(fsys, seed)
+	opts.Create = true
+	return fsys, opts
 }
 
 // textBatch appends one message record per text and remembers where they came to lie.

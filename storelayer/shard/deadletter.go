@@ -8,6 +8,7 @@ import (
 
 	"github.com/stratamq/stratamq/internal/failpoint"
 	"github.com/stratamq/stratamq/message"
+	"github.com/stratamq/stratamq/storelayer"
 	"github.com/stratamq/stratamq/storelayer/group"
 )
 
@@ -103,7 +104,7 @@ func (s *Shard) collectExhausted() {
 	}
 }
 
-// maxAttempts is what the group's last lease said; after a restart, before any lease, the default.
+// maxAttempts is what the group's last lease said; the default if it said nothing, or there was none since the start.
 func (s *Shard) maxAttempts(p *progress) int {
 	if n := p.maxAttempts.Load(); n > 0 {
 		return int(n)
@@ -123,6 +124,9 @@ func (s *Shard) moveToDeadLetters(
 	topic, dead, err := s.opts.DeadLetters.DeadLetterQueue(ctx, p.key.Name)
 	if err != nil {
 		return errDeadLetterTopic(p.key.Name, err)
+	}
+	if s.topicGone(dead.Topic) {
+		return errDeadLetterTopic(p.key.Name, storelayer.ErrQueueNotFound)
 	}
 	stored, err := s.readAny(ctx, q, offset)
 	if err != nil {

@@ -17,10 +17,14 @@ type Derived struct {
 }
 
 // Derive reads the directories and fences of an entry's objects: the one way in which values come into being, at a seal
-// and when they are rebuilt. It fails as the store does, and with [message.ErrCorrupt].
-func Derive(ctx context.Context, store tiering.ObjectStore, e *Entry) (Derived, error) {
+// and when they are rebuilt. Skip, if not nil, names objects that retention has deleted: it gets their keys. It fails as
+// the store does, and with [message.ErrCorrupt].
+func Derive(ctx context.Context, store tiering.ObjectStore, e *Entry, skip func(key string) bool) (Derived, error) {
 	var d Derived
 	for i, o := range e.Objects {
+		if skip != nil && skip(e.ObjectKey(o)) {
+			continue
+		}
 		r, err := OpenObject(ctx, store, e, o)
 		if err != nil {
 			return Derived{}, err
@@ -41,23 +45,6 @@ func Derive(ctx context.Context, store tiering.ObjectStore, e *Entry) (Derived, 
 		return Derived{}, fmt.Errorf("%w: objects of entry %d: %w", message.ErrCorrupt, e.Sequence, err)
 	}
 	return d, nil
-}
-
-// DeriveRuns is the part of [Derive] that finds queues; it reads no fences.
-func DeriveRuns(ctx context.Context, store tiering.ObjectStore, e *Entry) ([]Run, error) {
-	var runs []Run
-	for i, o := range e.Objects {
-		r, err := OpenObject(ctx, store, e, o)
-		if err != nil {
-			return nil, err
-		}
-		runs = append(runs, runsOf(r.Directory(), i)...)
-	}
-	sortRuns(runs)
-	if err := checkRuns(runs); err != nil {
-		return nil, fmt.Errorf("%w: objects of entry %d: %w", message.ErrCorrupt, e.Sequence, err)
-	}
-	return runs, nil
 }
 
 func runsOf(dir *segment.Directory, object int) []Run {

@@ -43,7 +43,7 @@ func (o *Offloader) writeValues(ctx context.Context) error {
 	if len(o.entry.Objects) == 0 {
 		return nil
 	}
-	derived, err := manifest.Derive(ctx, o.Store, &o.entry)
+	derived, err := manifest.Derive(ctx, o.Store, &o.entry, nil)
 	if err != nil {
 		return fmt.Errorf("derive values: %w", err)
 	}

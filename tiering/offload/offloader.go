@@ -91,6 +91,13 @@ func (o *Offloader) Run(ctx context.Context) error {
 	}
 }
 
+// Pass does once what Run does again and again: it seals and trims all that is due now, and returns the first error. It
+// must not be called beside Run.
+func (o *Offloader) Pass(ctx context.Context) error {
+	_, err := o.work(ctx)
+	return err
+}
+
 // work does all there is to do now, in the order in which it has to be done, and says at which step it failed.
 func (o *Offloader) work(ctx context.Context) (Step, error) {
 	if !o.claimed {

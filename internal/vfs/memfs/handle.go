@@ -96,6 +96,12 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// WriteZeros is one write, with the faults of one.
+func (h *handle) WriteZeros(off, n int64) error {
+	_, err := h.WriteAt(make([]byte, n), off)
+	return err
+}
+
 // growthLocked is how many bytes of disk a write takes that the file did not have.
 func (h *handle) growthLocked(off int64, n int) int64 {
 	if h.fs.mu.space == DefaultCapacity {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -12,7 +13,11 @@ import (
 )
 
 type file struct {
-	f *os.File
+	f      *os.File
+	direct struct { // for WriteZeros, opened on its first call
+		once sync.Once
+		file *os.File
+	}
 }
 
 func open(path string, flag int) (vfs.File, error) {
@@ -88,7 +93,13 @@ func (f *file) NextData(off int64) (int64, error) {
 	return next, err
 }
 
-func (f *file) Close() error { return wrap(f.f.Close()) }
+func (f *file) Close() error {
+	f.direct.once.Do(func() {}) // from now on none is opened
+	if f.direct.file != nil {
+		_ = f.direct.file.Close() // closing again does no harm, and what it wrote was told by its writes
+	}
+	return wrap(f.f.Close())
+}
 
 // control runs call on the descriptor, again after EINTR, and names the call in the error.
 func (f *file) control(name string, call func(fd int) error) error {

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/stratamq/stratamq/cmd/strata/internal/config"
 	"github.com/stratamq/stratamq/internal/vfs"
+	"github.com/stratamq/stratamq/message"
 	"github.com/stratamq/stratamq/meta"
 	"github.com/stratamq/stratamq/storelayer/commitlog"
 	"github.com/stratamq/stratamq/tiering"
@@ -50,12 +52,15 @@ func exitCode(err error) int {
 	switch {
 	case errors.Is(err, errUsage), errors.Is(err, config.ErrInvalid), errors.Is(err, tiering.ErrInvalidURL):
 		return exitUsage
-	case errors.Is(err, errNoMessage):
+	case errors.Is(err, errNoMessage), errors.Is(err, tiering.ErrNotFound), errors.Is(err, os.ErrNotExist):
 		return exitNotFound
 	case errors.Is(err, vfs.ErrLocked):
 		return exitInUse
-	case errors.Is(err, errDamageFound), errors.Is(err, meta.ErrDamaged):
-		return exitDamaged
+	}
+	for _, damage := range []error{errDamageFound, meta.ErrDamaged, message.ErrCorrupt, tiering.ErrCorrupt, tiering.ErrMissingObject} {
+		if errors.Is(err, damage) {
+			return exitDamaged
+		}
 	}
 	answer, ok := errors.AsType[*connect.Error](err)
 	if !ok {

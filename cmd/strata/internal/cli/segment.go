@@ -11,7 +11,7 @@ import (
 )
 
 func (e *env) segmentCommand() *cobra.Command {
-	return family("segment", "Look at the segments of the log", e.segmentList())
+	return family("segment", "Look at the segments of the log", e.segmentList(), e.segmentDump())
 }
 
 func (e *env) segmentList() *cobra.Command {

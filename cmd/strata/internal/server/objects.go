@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	firstProbeTimeout = 10 * time.Second
+	firstProbeTimeout = 5 * time.Second
 	probePause        = 15 * time.Second // between tries while the object store does not answer
 )
 

@@ -20,6 +20,7 @@ func (s *Server) Run(ctx context.Context) error {
 		{name: partShard, run: s.shard.Run},
 		{name: partObjectStore, run: s.runObjects},
 		{name: partProxy, run: s.proxy.Run},
+		{name: "deletions", run: s.admin.Run},
 		{name: "grpc", run: func(ctx context.Context) error { return s.runGRPC(ctx, loaded) }, drain: s.drainGRPC, timeout: drainGRPC},
 		{name: "http", run: func(context.Context) error { return serveHTTP(s.http, s.httpAt) }, drain: s.drainHTTP, timeout: drainHTTP},
 		{name: "readiness", run: func(ctx context.Context) error { return s.watchReadiness(ctx, loaded) }},
@@ -76,6 +77,13 @@ func (s *Server) watchReadiness(ctx context.Context, loaded chan<- struct{}) err
 	return context.Cause(ctx)
 }
 
+// wakeOffloader says that a segment became full, if there is somebody to hear it.
+func (s *Server) wakeOffloader() {
+	if o := s.offloader.Load(); o != nil {
+		o.Wake()
+	}
+}
+
 // runObjects seals what the shard has filled.
 func (s *Server) runObjects(ctx context.Context) error {
 	if s.probed == nil {
@@ -87,6 +95,10 @@ func (s *Server) runObjects(ctx context.Context) error {
 		s.probed = &report
 	}
 	s.health.set(partObjectStore, "")
-	<-ctx.Done()
-	return context.Cause(ctx)
+	offloader, err := s.newOffloader(s.objects, s.probed.Capabilities, s.meta)
+	if err != nil {
+		return err
+	}
+	s.offloader.Store(offloader)
+	return offloader.Run(ctx)
 }

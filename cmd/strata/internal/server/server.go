@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +29,8 @@ import (
 	"github.com/stratamq/stratamq/storelayer"
 	"github.com/stratamq/stratamq/storelayer/shard"
 	"github.com/stratamq/stratamq/tiering"
+	"github.com/stratamq/stratamq/tiering/history"
+	"github.com/stratamq/stratamq/tiering/offload"
 	"github.com/stratamq/stratamq/tiering/probe"
 )
 
@@ -41,18 +45,25 @@ type Server struct {
 
 	folder   *folder
 	cluster  meta.Cluster
+	meta     *meta.Client
 	catalog  *catalog.Catalog
 	shard    *shard.Shard
 	objects  tiering.ObjectStore
+	history  *history.History
 	probed   *probe.Report // nil while the object store has not answered
 	proxy    *proxy.Proxy
 	grpc     *grpcapi.Server
 	grpcAt   net.Listener
+	admin    *adminapi.Service
 	http     *http.Server
 	httpAt   net.Listener
 	stopHTTP context.CancelFunc // ends the streams of the admin API
 	cert     *listen.Certificate
 	registry *prometheus.Registry
+
+	opened         atomic.Pointer[shard.Shard] // shard, for those who may ask before it is there
+	offloadMetrics *offloadMetrics
+	offloader      atomic.Pointer[offload.Offloader] // nil until the object store has answered
 }
 
 // Open takes the data folder and opens everything, up to the listeners, which accept but are not
@@ -66,7 +77,7 @@ func Open(ctx context.Context, c config.Config, version string, log *slog.Logger
 		}
 	}()
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, open := range []func(context.Context) error{s.openFolder, s.openStore, s.openObjects, s.openProxy, s.openHTTP} {
+	for _, open := range []func(context.Context) error{s.openFolder, s.openMeta, s.openObjects, s.openHistory, s.openShard, s.openProxy, s.openHTTP} {
 		if err := open(ctx); err != nil {
 			return nil, err
 		}
@@ -75,13 +86,13 @@ func Open(ctx context.Context, c config.Config, version string, log *slog.Logger
 }
 
 // closeLater notes what Close has to close, before all that was opened earlier.
-func (s *Server) closeLater(close func() error) { s.closers = append(s.closers, close) }
+func (s *Server) closeLater(closer func() error) { s.closers = append(s.closers, closer) }
 
 // Close releases everything that Open opened; Run must have returned or never been called.
 func (s *Server) Close() error {
 	var errs []error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		errs = append(errs, s.closers[i]())
+	for _, closer := range slices.Backward(s.closers) {
+		errs = append(errs, closer())
 	}
 	s.closers = nil
 	return errors.Join(errs...)
@@ -97,16 +108,19 @@ func (s *Server) openFolder(context.Context) error {
 	return nil
 }
 
-// openStore opens metadata and shard.
-func (s *Server) openStore(ctx context.Context) error {
+func (s *Server) openMeta(ctx context.Context) error {
 	store, client, cluster, err := openMeta(ctx, s.folder, s.log.With("component", partMeta))
 	if err != nil {
 		return err
 	}
 	s.closeLater(store.Close)
-	s.cluster = cluster
+	s.meta, s.cluster = client, cluster
 	s.catalog = catalog.New(client, time.Now, s.log.With("component", "catalog"))
-	claims := claims{client: client, incarnation: s.folder.incarnation, acceptCopy: s.config.AcceptCopiedData, log: s.log}
+	return nil
+}
+
+func (s *Server) openShard(ctx context.Context) error {
+	claims := claims{client: s.meta, incarnation: s.folder.incarnation, acceptCopy: s.config.AcceptCopiedData, log: s.log}
 	known, err := claims.known(ctx)
 	if err != nil {
 		return err
@@ -125,11 +139,13 @@ func (s *Server) openStore(ctx context.Context) error {
 		Create:      !known,
 		NextEpoch:   claims.next,
 		DeadLetters: deadLetters{s.catalog},
-		Events:      shardEvents(log, newShardMetrics(s.registry)),
+		Bucket:      bucket{history: s.history, shard: func() *shard.Shard { return s.opened.Load() }},
+		Events:      shardEvents(log, newShardMetrics(s.registry), s.wakeOffloader),
 	})
 	if err != nil {
 		return err
 	}
+	s.opened.Store(s.shard)
 	s.closeLater(s.shard.Close)
 	return nil
 }
@@ -140,6 +156,7 @@ func (s *Server) openObjects(ctx context.Context) error {
 		return err
 	}
 	s.objects, s.probed = store, report
+	s.offloadMetrics = newOffloadMetrics(s.registry)
 	s.closeLater(store.Close)
 	return nil
 }
@@ -150,10 +167,11 @@ func (s *Server) openProxy(ctx context.Context) error {
 	config := proxy.DefaultConfig()
 	config.AutoCreateGroups = s.config.AutoCreateGroups
 	var err error
-	s.proxy, err = proxy.New(config, s.catalog, []storelayer.Shard{s.shard}, nil, proxy.NewMetrics(s.registry, config.MetricTopics, log), log)
+	s.proxy, err = proxy.New(config, s.catalog, []storelayer.Shard{s.shard}, coldReads{s.history}, proxy.NewMetrics(s.registry, config.MetricTopics, log), log) //nolint:contextcheck // a proxy lives until Drain, not as long as this call
 	if err != nil {
 		return err
 	}
+	s.registry.MustRegister(newGauges(s.catalog, s.shard, config.MetricTopics, log))
 	if s.cert, err = s.certificate(log); err != nil {
 		return err
 	}
@@ -200,13 +218,14 @@ func (s *Server) listen(ctx context.Context, addr string) (net.Listener, error) 
 }
 
 func (s *Server) openHTTP(ctx context.Context) error {
-	admin := adminapi.New(adminapi.Options{
-		Catalog: s.catalog,
-		Proxy:   s.proxy,
-		Shards:  []storelayer.Shard{s.shard},
-		Status:  s.status,
-		Rand:    newRand(),
-		Logger:  s.log.With("component", "admin"),
+	s.admin = adminapi.New(adminapi.Options{
+		Catalog:  s.catalog,
+		Proxy:    s.proxy,
+		Shards:   []storelayer.Shard{s.shard},
+		Segments: &segments{cluster: s.cluster.ID, shard: s.shard, store: s.objects, meta: s.meta},
+		Status:   s.status,
+		Rand:     newRand(),
+		Logger:   s.log.With("component", "admin"),
 	})
 	var err error
 	if s.httpAt, err = s.listen(ctx, s.config.HTTPAddr); err != nil {
@@ -214,7 +233,7 @@ func (s *Server) openHTTP(ctx context.Context) error {
 	}
 	streams, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stopHTTP = stop
-	s.http = newHTTPServer(streams, s.health, s.registry, admin, s.config.Pprof, s.log.With("component", "http"))
+	s.http = newHTTPServer(streams, s.health, s.registry, s.admin, s.config.Pprof, s.log.With("component", "http"))
 	return nil
 }
 
@@ -251,7 +270,9 @@ func (s *Server) status() adminapi.Status {
 // Banner says where everything is.
 func (s *Server) Banner() string {
 	var b strings.Builder
-	line := func(name, format string, args ...any) { fmt.Fprintf(&b, "  %-12s %s\n", name, fmt.Sprintf(format, args...)) }
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "  %-12s %s\n", name, fmt.Sprintf(format, args...))
+	}
 	fmt.Fprintf(&b, "StrataMQ %s\n", s.version)
 	line("gRPC", "%s (TLS and plaintext)", s.grpcAt.Addr())
 	if s.config.GRPCAdvertise != "" {
