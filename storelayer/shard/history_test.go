@@ -386,10 +386,9 @@ func crashHistory(t *testing.T, seed uint64) (cuts, acked int) {
 		}
 		fsys.Stop()
 		next := fsys.Crash(a.rng.Uint64(), memfs.CrashOptions{})
-		// What the dying shard says no longer reaches anybody.
 		a.cancel()
-		_ = <-a.result
-		_ = a.Close()
+		// What the dying shard says no longer reaches anybody.
+		_ = errors.Join(<-a.result, a.Close())
 		cuts++
 		fsys, a.fs, a.opts.FS = next, next, next
 		a.leased = nil

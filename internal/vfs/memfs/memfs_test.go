@@ -232,7 +232,7 @@ func state(t *testing.T, f *memfs.FS) string {
 	free, err := f.FreeSpace("/")
 	must(t, err)
 	var s strings.Builder
-	s.WriteString(fmt.Sprint(names, free))
+	fmt.Fprint(&s, names, free)
 	for _, name := range f.Names() {
 		s.WriteString(content(t, f, name))
 	}
