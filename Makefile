@@ -96,12 +96,12 @@ torture: build ## kill -9 (KILLS=500) and power cuts (CUTS=300) under load, brok
 	$(call TORTURE,planted)
 
 .PHONY: bench
-bench: build ## measure every path beside a bare gRPC echo of the same run
-	go run ./bench
+bench: build ## measure every path beside a bare gRPC echo of the same run; ARGS for its flags
+	go run ./bench $(ARGS)
 
 .PHONY: bench-peers
 bench-peers: build ## the same sends on a real RocketMQ 5, in the same run
-	go run ./bench -peers
+	go run ./bench --peers --out bench/peers.json $(ARGS)
 
 .PHONY: ci
 ci: ## everything that CI runs

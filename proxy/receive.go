@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/stratamq/stratamq/message/filter"
@@ -148,13 +149,16 @@ func (p *Proxy) waitAny(ctx context.Context, r *route, lease storelayer.LeaseReq
 		err = wait(0)
 	} else {
 		results := make(chan error, len(r.shards))
+		var waits sync.WaitGroup
 		for i := range r.shards {
-			go func() { results <- wait(i) }()
+			waits.Go(func() { results <- wait(i) })
 		}
-		err = <-results
+		err = <-results // the first answer counts
+		ended := waiting.Err() != nil
 		cancel()
-		for range len(r.shards) - 1 {
-			<-results
+		waits.Wait()
+		if !ended && err == nil {
+			return nil
 		}
 	}
 	switch {

@@ -14,12 +14,12 @@ import (
 
 // Fetch implements [storelayer.Shard].
 func (s *Shard) Fetch(ctx context.Context, req *storelayer.FetchRequest) (storelayer.Fetched, error) {
-	tier, token := s.tier(), s.waiters.token(req.Queue.Topic)
+	token := s.waiters.token(req.Queue.Topic)
 	state, err := s.queueState(ctx, req.Queue)
 	if err != nil {
 		return storelayer.Fetched{}, err
 	}
-	f := storelayer.Fetched{First: state.First, FirstLocal: state.FirstLocal, Next: state.Next, Token: token, Tier: tier}
+	f := storelayer.Fetched{First: state.First, FirstLocal: state.FirstLocal, Next: state.Next, Token: token, Tier: s.tier()}
 	if req.Offset < state.First || req.Offset > state.Next {
 		return f, &storelayer.OffsetOutOfRangeError{Queue: req.Queue, Offset: req.Offset, First: state.First, Next: state.Next}
 	}
@@ -60,12 +60,11 @@ func (s *Shard) nowCold(f storelayer.Fetched, req *storelayer.FetchRequest) (sto
 
 // Queue implements [storelayer.Shard].
 func (s *Shard) Queue(ctx context.Context, q message.Queue) (storelayer.QueueState, error) {
-	tier := s.tier()
 	state, err := s.queueState(ctx, q)
 	if err != nil {
 		return storelayer.QueueState{}, err
 	}
-	return toQueueState(q, state, tier), nil
+	return toQueueState(q, state, s.tier()), nil
 }
 
 func toQueueState(q message.Queue, state queue.State, tier storelayer.TierState) storelayer.QueueState {
@@ -91,13 +90,17 @@ func (s *Shard) queueState(ctx context.Context, q message.Queue) (queue.State, e
 
 // OffsetAt implements [storelayer.Shard].
 func (s *Shard) OffsetAt(ctx context.Context, q message.Queue, t int64) (message.Offset, storelayer.QueueState, error) {
-	tier := s.tier()
-	state, err := s.queueState(ctx, q)
-	if err != nil {
-		return 0, storelayer.QueueState{}, err
+	for {
+		state, err := s.queueState(ctx, q)
+		if err != nil {
+			return 0, storelayer.QueueState{}, err
+		}
+		offset, err := s.offsetAt(state, t)
+		if errors.Is(err, queue.ErrNotLocal) {
+			continue // a trim overtook the search
+		}
+		return offset, toQueueState(q, state, s.tier()), err
 	}
-	offset, err := s.offsetAt(state, t)
-	return offset, toQueueState(q, state, tier), err
 }
 
 // offsetAt finds the first local offset stored at or after t.

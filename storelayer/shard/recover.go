@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 
 	"github.com/stratamq/stratamq/message"
@@ -50,6 +51,7 @@ func (s *Shard) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.encoding.ended = maps.Clone(s.mu.deleted)
 	if s.epoch, err = s.opts.NextEpoch(ctx, recovered.LastEpoch); err != nil {
 		return fmt.Errorf("next epoch: %w", err)
 	}

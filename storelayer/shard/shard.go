@@ -115,6 +115,8 @@ type Shard struct {
 
 	sealSequence atomic.Uint64
 	closed       atomic.Bool
+	stopped      chan struct{} // closed behind closed: parked polls end
+	stopOnce     sync.Once
 
 	mu struct {
 		sync.RWMutex
@@ -130,6 +132,12 @@ type Shard struct {
 		hashes     []uint64
 		touched    map[message.TopicID]int
 	}
+
+	// Owned by the committer, which is the caller of recovery before Run.
+	encoding struct {
+		ended map[message.TopicID]struct{} // topics whose end is in the log, durable or on its way
+	}
+
 	seen    atomic.Pointer[frameMark] // the last frame that apply began
 	applied atomic.Pointer[frameMark] // the last frame that apply finished
 
@@ -174,6 +182,7 @@ func Open(ctx context.Context, opts Options) (*Shard, error) {
 		waiters: newWaiters(),
 		disk:    newDiskMark(opts.FS, opts.Dir, opts.DiskMark, opts.Events.DiskLow),
 		rolled:  make(chan struct{}, 1),
+		stopped: make(chan struct{}),
 		files:   make(map[message.Position]*queueFile),
 	}
 	s.dead = newDeadLetterer(s)
@@ -188,7 +197,7 @@ func Open(ctx context.Context, opts Options) (*Shard, error) {
 	}
 	if err := s.recover(ctx); err != nil {
 		if s.log != nil {
-			err = errors.Join(err, s.log.Close())
+			err = errors.Join(err, s.log.Close(), s.closeQueueFiles())
 		}
 		return nil, fmt.Errorf("open shard %s: %w", opts.ID, err)
 	}
@@ -222,7 +231,7 @@ func (s *Shard) Run(ctx context.Context) error {
 	others.Go(func() error { s.runTicker(work); return nil })
 	others.Go(func() error { s.dead.run(work); return nil })
 	<-work.Done()
-	s.closed.Store(true)
+	s.refuse()
 	othersErr := others.Wait()
 	stopLog()
 	if err := errors.Join(othersErr, <-logDone); err != nil {
@@ -236,8 +245,25 @@ func (s *Shard) Run(ctx context.Context) error {
 
 // Close releases the shard's files; Run must have been stopped, or never started.
 func (s *Shard) Close() error {
+	s.refuse()
+	return errors.Join(s.log.Close(), s.closeQueueFiles())
+}
+
+// refuse admits nothing more and ends the polls that are parked.
+func (s *Shard) refuse() {
 	s.closed.Store(true)
-	return s.log.Close()
+	s.stopOnce.Do(func() { close(s.stopped) })
+}
+
+func (s *Shard) closeQueueFiles() error {
+	s.filesMu.Lock()
+	defer s.filesMu.Unlock()
+	var errs []error
+	for _, file := range s.files {
+		errs = append(errs, file.Close())
+	}
+	clear(s.files)
+	return errors.Join(errs...)
 }
 
 // tick is how often the shard looks at what time alone changes.
@@ -276,8 +302,11 @@ func (s *Shard) rollOld() {
 // now is the wall clock in Unix milliseconds. Deadlines are wall times: they outlive the process.
 func (s *Shard) now() int64 { return s.opts.Clock.Now().UnixMilli() }
 
-// admit refuses work that the shard cannot take.
+// admit refuses work that the shard cannot take. A fenced shard says so, also once it has stopped for that.
 func (s *Shard) admit(ctx context.Context) error {
+	if err := s.log.Fenced(); err != nil {
+		return logError(err)
+	}
 	if s.closed.Load() {
 		return storelayer.ErrClosed
 	}

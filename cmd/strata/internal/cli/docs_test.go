@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -22,9 +23,7 @@ func commands(c *cobra.Command) map[string]*cobra.Command {
 			continue
 		}
 		below := commands(sub)
-		for name, c := range below {
-			all[name] = c
-		}
+		maps.Copy(all, below)
 		if len(below) == 0 {
 			all[sub.CommandPath()] = sub
 		}

@@ -31,7 +31,6 @@ import (
 	"github.com/stratamq/stratamq/tiering"
 	"github.com/stratamq/stratamq/tiering/history"
 	"github.com/stratamq/stratamq/tiering/offload"
-	"github.com/stratamq/stratamq/tiering/probe"
 )
 
 // Server is an opened broker.
@@ -50,7 +49,7 @@ type Server struct {
 	shard    *shard.Shard
 	objects  tiering.ObjectStore
 	history  *history.History
-	probed   *probe.Report // nil while the object store has not answered
+	probe    *bucketProbe
 	proxy    *proxy.Proxy
 	grpc     *grpcapi.Server
 	grpcAt   net.Listener
@@ -77,7 +76,7 @@ func Open(ctx context.Context, c config.Config, version string, log *slog.Logger
 		}
 	}()
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, open := range []func(context.Context) error{s.openFolder, s.openMeta, s.openObjects, s.openHistory, s.openShard, s.openProxy, s.openHTTP} {
+	for _, open := range []func(context.Context) error{s.openFolder, s.openMeta, s.openObjects, s.openHistory, s.openShard, s.openProxy, s.waitProbe, s.openHTTP} {
 		if err := open(ctx); err != nil {
 			return nil, err
 		}
@@ -151,13 +150,13 @@ func (s *Server) openShard(ctx context.Context) error {
 }
 
 func (s *Server) openObjects(ctx context.Context) error {
-	store, report, err := openObjects(ctx, s.config.ObjectStore, s.log.With("component", partObjectStore))
+	p, err := openObjects(ctx, s.config.ObjectStore, s.log.With("component", partObjectStore))
 	if err != nil {
 		return err
 	}
-	s.objects, s.probed = store, report
+	s.closeLater(p.close)
+	s.probe, s.objects = p, p.store
 	s.offloadMetrics = newOffloadMetrics(s.registry)
-	s.closeLater(store.Close)
 	return nil
 }
 
