@@ -34,7 +34,7 @@ func kill(ctx context.Context, o *options) error {
 		return err
 	}
 	hitsFile := filepath.Join(o.dir, "hits")
-	k := &killer{life: o.life, plan: newSchedule(hitsFile)}
+	k := &killer{life: o.life, plan: o.newSchedule(hitsFile)}
 	s := new(sums)
 	began := time.Now()
 	for n := 0; n*o.round < o.cycles && err == nil; n++ {

@@ -20,7 +20,7 @@ func TestEveryFailpointHasItsTurn(t *testing.T) {
 	if err := os.WriteFile(hits, []byte(lines.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	k := &killer{life: time.Second, plan: newSchedule(hits)}
+	k := &killer{life: time.Second, plan: new(options).newSchedule(hits)}
 	rng := rand.New(rand.NewPCG(1, 1))
 	starting, outside := 0, 0
 	for range 100 {

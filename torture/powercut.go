@@ -14,6 +14,10 @@ import (
 // imageSize is the size of the file system in bytes; its file is sparse.
 const imageSize = 2 << 30
 
+// betweenAnswerAndSync is where a broker that answers too early loses what it answered, so it gets every fourth
+// of the turns of failpoints.
+const betweenAnswerAndSync = "commitlog/before-sync"
+
 // cutter cuts the power of a file system that holds log, metadata and object store together.
 type cutter struct {
 	ctx   context.Context //nolint:containedctx // of the loop: the machine interface is called within it
@@ -35,7 +39,7 @@ func powercut(ctx context.Context, o *options) error {
 		return err
 	}
 	hits := filepath.Join(o.dir, "hits")
-	c := &cutter{ctx: ctx, life: o.life, hits: hits, plan: newSchedule(hits)}
+	c := &cutter{ctx: ctx, life: o.life, hits: hits, plan: o.newSchedule(hits)}
 	s := new(sums)
 	began := time.Now()
 	for n := 0; n*o.round < o.cycles && err == nil; n++ {
@@ -78,7 +82,12 @@ func (c *cutter) next(rng *rand.Rand) ending {
 	if c.plan.lives%2 == 1 {
 		return e
 	}
+	all := c.plan.only
+	if c.plan.lives%8 == 0 {
+		c.plan.only = betweenAnswerAndSync
+	}
 	point, n := c.plan.choose(rng)
+	c.plan.only = all
 	if point == "" {
 		return e
 	}

@@ -13,6 +13,7 @@ import (
 // schedule gives every failpoint its turn.
 type schedule struct {
 	hits string // file in which they are counted
+	only string // this point alone; empty: all
 
 	lives   int
 	at      map[string]int // ends at each
@@ -20,13 +21,18 @@ type schedule struct {
 	problem error          // with the file
 }
 
-func newSchedule(hits string) schedule { return schedule{hits: hits, at: make(map[string]int)} }
+func (o *options) newSchedule(hits string) schedule {
+	return schedule{hits: hits, only: o.point, at: make(map[string]int)}
+}
 
 // choose arms the failpoint that has seen the fewest ends, one of them by chance, at one of the hits that it has
 // in a usual life. There is none before the first life, which tells their names.
 func (s *schedule) choose(rng *rand.Rand) (point string, hit int64) {
 	hits := s.counts()
 	s.armed = ""
+	if s.only != "" {
+		hits = map[string]int64{s.only: hits[s.only]}
+	}
 	if len(hits) == 0 {
 		return "", 0
 	}
@@ -38,7 +44,7 @@ func (s *schedule) choose(rng *rand.Rand) (point string, hit int64) {
 	}
 	s.armed = names[rng.IntN(few)]
 	usual := max(hits[s.armed]/int64(s.lives)/2, 1)
-	return s.armed, 1 + rng.Int64N(min(usual, 50))
+	return s.armed, 1 + rng.Int64N(usual)
 }
 
 // came notes an end at the armed failpoint, if one is armed.
