@@ -335,3 +335,28 @@ func TestTailKeepsTheEnd(t *testing.T) {
 		t.Errorf("%d bytes, ending in %q", len(got), got[len(got)-10:])
 	}
 }
+
+func TestPutsAreCounted(t *testing.T) {
+	const rest = " 200 - 0 0 0 0 - client - host SigV4 - AuthHeader s3 - arn Yes"
+	for line, want := range map[string]bool{
+		"owner zstd-8 [24/November/2026:17:19:55 +0000] 127.0.0.1 user REQ s3_PutObject c/0/x /zstd-8/c/0/x" + rest:   true,
+		"owner zstd-8 [24/November/2026:17:19:55 +0000] 127.0.0.1 user REQ s3_UploadPart c/0/x /zstd-8/c/0/x" + rest:  true,
+		"owner zstd-80 [24/November/2026:17:19:55 +0000] 127.0.0.1 user REQ s3_PutObject c/0/x /zstd-80/c/0/x" + rest: false,
+		"owner zstd-8 [24/November/2026:17:19:55 +0000] 127.0.0.1 user REQ s3_GetObject c/0/x /zstd-8/c/0/x" + rest:   false,
+		"log starts 2026-11-24 17:19:54.320092871 +0000 UTC m=+0.217319468":                                           false,
+	} {
+		if got := isPut(line, "zstd-8"); got != want {
+			t.Errorf("%q: %v, want %v", line, got, want)
+		}
+	}
+}
+
+func TestFindMetric(t *testing.T) {
+	text := "# HELP strata_seals_total Seals.\nstrata_seals_total_more 3\nstrata_seals_total 2\n"
+	if n, err := findMetric(strings.NewReader(text), "strata_seals_total"); n != 2 || err != nil {
+		t.Errorf("metric is %v, %v", n, err)
+	}
+	if _, err := findMetric(strings.NewReader(text), "strata_seals"); err == nil {
+		t.Error("a metric that is not there was found")
+	}
+}

@@ -118,6 +118,7 @@ func (r *sendRequest) locate() error {
 				})
 			case 4:
 				r.bodies = append(r.bodies, value)
+			default:
 			}
 			return nil
 		})
@@ -251,6 +252,7 @@ func (r *receiver) takeFrame(use func(received)) error {
 			}
 			use(m)
 			r.ack.add(m)
+		default: // the time of delivery
 		}
 		return nil
 	})

@@ -63,14 +63,17 @@ func (c contest) median(of func(w []window) float64) float64 {
 	return median(values)
 }
 
-// rateRatio compares the messages per second of two contenders.
-func (c contest) rateRatio(of, to int) float64 {
-	return c.median(func(w []window) float64 { return w[of].perSecond() / w[to].perSecond() })
+// measuredSide is the contender that a row is about; the echo is the first, others follow.
+const measuredSide = 1
+
+// rateRatio compares the messages per second with those of another contender.
+func (c contest) rateRatio(to int) float64 {
+	return c.median(func(w []window) float64 { return w[measuredSide].perSecond() / w[to].perSecond() })
 }
 
-// cpuRatio compares the server CPU per message of two contenders.
-func (c contest) cpuRatio(of, to int) float64 {
-	return c.median(func(w []window) float64 { return w[of].cpuMicros() / w[to].cpuMicros() })
+// cpuRatio compares the server CPU per message with that of another contender.
+func (c contest) cpuRatio(to int) float64 {
+	return c.median(func(w []window) float64 { return w[measuredSide].cpuMicros() / w[to].cpuMicros() })
 }
 
 func (c contest) perSecond(of int) float64 {

@@ -34,53 +34,65 @@ func (b *bench) rowEndToEnd(ctx context.Context, row *Row) error {
 	}
 	defer c.close()
 
-	// The CPU of an echo is that of the echo of all other rows, under 64 callers.
-	echo := b.echo.contender()
-	var p50s, p99s, cpus, floors, trips, syncs, echoRates, echoCPUs, p50us, p99us, cpuus []float64
+	var rounds []pacedRound
 	for round := range b.settings.rounds {
-		l, err := echo.load(round)
+		r, err := b.endToEndRound(ctx, s, c, round)
 		if err != nil {
 			return err
 		}
-		busy, err := l.run(ctx, b.echo.cpu, b.settings.warm, b.settings.window)
-		if err != nil {
-			return err
-		}
-		trip, err := b.pacedEcho(ctx)
-		if err != nil {
-			return err
-		}
-		sync, err := measureSync(b.scratch, 200)
-		if err != nil {
-			return err
-		}
-		profiled := b.profile(ctx, s.http, fmt.Sprintf("%s-%d", row.ID, round))
-		paced, err := b.pacedMessages(ctx, s, c)
-		if err != nil {
-			return err
-		}
-		if err := <-profiled; err != nil {
-			return err
-		}
-		floor := micros(trip + sync)
-		p50, p99 := micros(quantile(paced.latencies, 0.5)), micros(quantile(paced.latencies, 0.99))
-		b.logf("  %s round %d: p50 %.0f µs, p99 %.0f µs, server CPU %.1f µs; round trip %.0f µs, sync %.0f µs", row.ID, round+1, p50, p99, paced.cpuMicros(), micros(trip), micros(sync))
-		p50s, p99s, cpus = append(p50s, p50/floor), append(p99s, p99/floor), append(cpus, paced.cpuMicros()/busy.cpuMicros())
-		floors, trips, syncs = append(floors, floor), append(trips, micros(trip)), append(syncs, micros(sync))
-		echoRates, echoCPUs = append(echoRates, busy.perSecond()), append(echoCPUs, busy.cpuMicros())
-		p50us, p99us, cpuus = append(p50us, p50), append(p99us, p99), append(cpuus, paced.cpuMicros())
+		b.logf("  %s round %d: p50 %.0f µs, p99 %.0f µs, server CPU %.1f µs; echo p50 %.0f µs, p99 %.0f µs, CPU %.1f µs; sync %.0f µs", row.ID, round+1,
+			r.messages.micros(0.5), r.messages.micros(0.99), r.messages.cpuMicros(), r.echo.micros(0.5), r.echo.micros(0.99), r.echo.cpuMicros(), micros(r.sync))
+		rounds = append(rounds, r)
 	}
-	row.Echo = &Echo{median(echoRates), median(echoCPUs)}
-	row.value("p50", median(p50us), "µs")
-	row.value("p99", median(p99us), "µs")
-	row.value("server CPU", median(cpuus), "µs")
-	row.value("echo's round trip at 1,000/s, p50", median(trips), "µs")
-	row.value("the disk's own fdatasync, p50", median(syncs), "µs")
-	row.value("round trip + fdatasync", median(floors), "µs")
-	row.atMost("p50 / (round trip + fdatasync)", median(p50s), 3, "x")
-	row.atMost("p99 / (round trip + fdatasync)", median(p99s), 10, "x")
-	row.atMost("server CPU per message / echo", median(cpus), 5, "x")
+	over := func(of func(r *pacedRound) float64) float64 {
+		values := make([]float64, len(rounds))
+		for i := range rounds {
+			values[i] = of(&rounds[i])
+		}
+		return median(values)
+	}
+	row.Echo = &Echo{over(func(r *pacedRound) float64 { return r.busy.perSecond() }), over(func(r *pacedRound) float64 { return r.busy.cpuMicros() })}
+	row.value("p50", over(func(r *pacedRound) float64 { return r.messages.micros(0.5) }), "µs")
+	row.value("p99", over(func(r *pacedRound) float64 { return r.messages.micros(0.99) }), "µs")
+	row.value("server CPU", over(func(r *pacedRound) float64 { return r.messages.cpuMicros() }), "µs")
+	row.value("round trip of an echo at 1,000/s, p50", over(func(r *pacedRound) float64 { return r.echo.micros(0.5) }), "µs")
+	row.value("round trip of an echo at 1,000/s, p99", over(func(r *pacedRound) float64 { return r.echo.micros(0.99) }), "µs")
+	row.value("server CPU of an echo at 1,000/s", over(func(r *pacedRound) float64 { return r.echo.cpuMicros() }), "µs")
+	row.value("the disk's own fdatasync, p50", over(func(r *pacedRound) float64 { return micros(r.sync) }), "µs")
+	row.atMost("p50 / (round trip + fdatasync)", over(func(r *pacedRound) float64 { return r.messages.micros(0.5) / r.floor() }), 3, "x")
+	row.atMost("p99 / (round trip + fdatasync)", over(func(r *pacedRound) float64 { return r.messages.micros(0.99) / r.floor() }), 10, "x")
+	row.atMost("server CPU per message / echo", over(func(r *pacedRound) float64 { return r.messages.cpuMicros() / r.busy.cpuMicros() }), 5, "x")
+	row.Notes = append(row.Notes, "A message is three calls: send, receive, acknowledge. A server that is mostly idle pays for every call with wake-ups "+
+		"that 64 callers share; the echo at the same rate says what one call costs then.")
 	return nil
+}
+
+// pacedRound is a round of this row.
+type pacedRound struct {
+	busy     window // the echo under 64 callers, whose CPU is that of the echo of all rows
+	echo     paced
+	sync     time.Duration
+	messages paced
+}
+
+// floor is what a message cannot do without: a round trip and a sync, in µs.
+func (r *pacedRound) floor() float64 { return r.echo.micros(0.5) + micros(r.sync) }
+
+func (b *bench) endToEndRound(ctx context.Context, s *broker, c *client, round int) (r pacedRound, err error) {
+	if r.busy, err = b.echo.load(echoCallers).run(ctx, b.echo.cpu, b.settings.warm, b.settings.window); err != nil {
+		return r, err
+	}
+	if r.echo, err = b.pacedEcho(ctx); err != nil {
+		return r, err
+	}
+	if r.sync, err = measureSync(b.scratch, 200); err != nil {
+		return r, err
+	}
+	profiled := b.profile(ctx, s.http, fmt.Sprintf("e2e-%d", round))
+	if r.messages, err = b.pacedMessages(ctx, s, c); err != nil {
+		return r, err
+	}
+	return r, <-profiled
 }
 
 // paced is what came of a load of a fixed rate.
@@ -88,6 +100,8 @@ type paced struct {
 	window
 	latencies []time.Duration // sorted
 }
+
+func (p *paced) micros(q float64) float64 { return micros(quantile(p.latencies, q)) }
 
 // pacedMessages sends at the fixed rate while the consumers poll, and returns the latencies of the messages that were
 // sent after the warm-up.
@@ -152,14 +166,14 @@ func (b *bench) pacedMessages(ctx context.Context, s *broker, c *client) (paced,
 	return paced{w, out.latencies}, nil
 }
 
-// pacedEcho returns the median round trip of echoes at the same rate.
-func (b *bench) pacedEcho(ctx context.Context) (time.Duration, error) {
+// pacedEcho makes echoes at the same rate.
+func (b *bench) pacedEcho(ctx context.Context) (paced, error) {
 	var out struct {
 		sync.Mutex
 		latencies []time.Duration
 	}
 	var counting atomic.Bool
-	_, err := b.pace(ctx, b.echo.cpu, &counting, func(caller int) (op, error) {
+	w, err := b.pace(ctx, b.echo.cpu, &counting, func(caller int) (op, error) {
 		request, err := proto.Marshal(wrapperspb.Bytes(plainBody()))
 		if err != nil {
 			return nil, err
@@ -180,15 +194,15 @@ func (b *bench) pacedEcho(ctx context.Context) (time.Duration, error) {
 		}, nil
 	})
 	if err != nil {
-		return 0, err
+		return paced{}, err
 	}
 	out.Lock()
 	defer out.Unlock()
 	if len(out.latencies) == 0 {
-		return 0, errIdle
+		return paced{}, errIdle
 	}
 	slices.Sort(out.latencies)
-	return quantile(out.latencies, 0.5), nil
+	return paced{w, out.latencies}, nil
 }
 
 // pace makes the calls of a fixed rate, whatever the answers take: as many callers as needed, up to a bound. Counting

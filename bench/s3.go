@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/stratamq/stratamq/internal/s3server"
@@ -102,8 +103,10 @@ func (s *objectStore) puts(bucket string) (n int, err error) {
 	return n, scanner.Err()
 }
 
-// isPut reads a line of an S3 access log. The request stands in quotes, "PUT /bucket/key HTTP/1.1".
+// isPut reads a line of the server's access log: owner, bucket, time (two words), address, requester, request, operation,
+// key, path and more.
 func isPut(line, bucket string) bool {
-	_, request, ok := strings.Cut(line, `"PUT /`)
-	return ok && strings.HasPrefix(request, bucket+"/")
+	fields := strings.Fields(line)
+	at := slices.IndexFunc(fields, func(word string) bool { return word == "s3_PutObject" || word == "s3_UploadPart" })
+	return at >= 0 && at+2 < len(fields) && strings.HasPrefix(fields[at+2], "/"+bucket+"/")
 }

@@ -144,11 +144,13 @@ func scanMessage(src []byte) (received, error) {
 					m.id = value
 				case 12:
 					m.handle = value
+				default:
 				}
 				return nil
 			})
 		case 4:
 			m.body = value
+		default:
 		}
 		return nil
 	})

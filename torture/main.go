@@ -33,6 +33,7 @@ type options struct {
 	seed    uint64
 	dir     string // scratch
 	binary  string
+	point   string // failpoint that every turn goes to; empty: all of them take turns
 	tags    string // build tags of the broker: planted bugs
 	ledger  string // file to which a line is added
 	rewrite bool
@@ -63,6 +64,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano())&0xffffff, "what all choices follow from")
 	flags.StringVar(&o.dir, "dir", "", "folder for data (default: a temporary one, removed if all is well)")
 	flags.StringVar(&o.binary, "binary", "", "broker to torture (default: built from this repository)")
+	flags.StringVar(&o.point, "point", "", "kill, powercut: the one failpoint to end at, to look at it alone")
 	flags.StringVar(&o.tags, "tags", "", "build tags of the broker, to see a planted bug caught")
 	flags.StringVar(&o.ledger, "ledger", "", "file to which a line about the run is added, such as reliability/ledger.jsonl")
 	flags.BoolVar(&o.rewrite, "rewrite", false, "disk: write the golden files anew")

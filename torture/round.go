@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stratamq/stratamq/torture/broker"
@@ -22,6 +23,7 @@ const drainTimeout = 90 * time.Second
 type ending struct {
 	failpoints string        // armed in the process; it may end by itself
 	after      time.Duration // of load, if it has not ended by then; negative: while it starts
+	hung       func() bool   // the process has come to a point where it hangs, so the end is due; nil: never asked
 }
 
 // machine is where the broker lives and what a loop does to it.
@@ -98,11 +100,11 @@ func (r *round) broken() error {
 		return nil
 	}
 	r.sums.violations = append(r.sums.violations, found...)
-	text := ""
+	var text strings.Builder
 	for _, v := range found[:min(len(found), 10)] {
-		text += "\n  " + v.String()
+		text.WriteString("\n  " + v.String())
 	}
-	return fmt.Errorf("life %d: %d promises broken:%s", r.lives, n, text)
+	return fmt.Errorf("life %d: %d promises broken:%s", r.lives, n, text.String())
 }
 
 // start starts a broker. It is nil without an error if it was killed before it was ready.
@@ -112,6 +114,10 @@ func (r *round) start(ctx context.Context, failpoints string) (*broker.Broker, e
 		Binary: r.binary, DataDir: r.machine.dataDir(), Flags: flags, Failpoints: failpoints, Hits: r.hits,
 	})
 	if errors.Is(err, broker.ErrDied) && failpoints != "" && b.Killed() {
+		r.sums.starting++
+		return nil, r.machine.end(b, r.rng)
+	}
+	if err != nil && hung(ctx) && b != nil {
 		r.sums.starting++
 		return nil, r.machine.end(b, r.rng)
 	}
@@ -147,27 +153,29 @@ func (r *round) cycle(ctx context.Context) error {
 	before := r.ledger.Totals().Acked
 	e := r.machine.next(r.rng)
 	r.sums.cycles++
-	b, err := r.startFor(ctx, e)
+	lifeCtx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	go e.watch(lifeCtx, stop)
+	b, err := r.startFor(lifeCtx, e)
 	if b == nil || err != nil {
 		r.sums.perCycle = append(r.sums.perCycle, 0)
 		return err
 	}
-	result, err := r.load.Check(ctx, b.GRPC, r.rng, false)
+	result, err := r.load.Check(lifeCtx, b.GRPC, r.rng, false)
 	r.sums.checked += result.Read
-	if err != nil && !endsSoon(b) {
+	if err != nil && !hung(lifeCtx) && !endsSoon(b) {
 		return fmt.Errorf("check: %w\n%s", err, b.Dump())
 	}
-	lifeCtx, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- r.load.Run(lifeCtx, b.GRPC, r.lives) }()
 	select {
 	case <-b.Done():
-	case <-ctx.Done():
+	case <-lifeCtx.Done():
 	case <-time.After(e.after):
 	}
 	alive := !ended(b)
 	err = r.machine.end(b, r.rng)
-	stop()
+	stop(nil)
 	if err := errors.Join(err, <-done, ctx.Err()); err != nil {
 		return err
 	}
@@ -177,6 +185,33 @@ func (r *round) cycle(ctx context.Context) error {
 	r.sums.perCycle = append(r.sums.perCycle, r.ledger.Totals().Acked-before)
 	return nil
 }
+
+// errHung ends a life whose process hangs at a failpoint.
+var errHung = errors.New("the process hangs at its failpoint")
+
+// answersAfterHang is how long answers that do not depend on what hangs have to reach their callers.
+const answersAfterHang = 50 * time.Millisecond
+
+// watch stops the life a moment after the process has begun to hang.
+func (e *ending) watch(ctx context.Context, stop context.CancelCauseFunc) {
+	if e.hung == nil {
+		return
+	}
+	for !e.hung() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(answersAfterHang):
+		stop(errHung)
+	}
+}
+
+func hung(ctx context.Context) bool { return errors.Is(context.Cause(ctx), errHung) }
 
 // startFor starts a broker for a life that ends as e says; one that ends while it starts is nil.
 func (r *round) startFor(ctx context.Context, e ending) (*broker.Broker, error) {
@@ -302,9 +337,17 @@ func (s *sums) prove() error {
 		what string
 		n    int64
 	}{
-		{"cycles", int64(s.cycles)}, {"acknowledged sends", s.Acked}, {"refused sends", s.Refused}, {"unknown sends", s.Unknown},
-		{"deliveries", s.Delivered}, {"deliveries again", s.Again}, {"acknowledged messages", s.Settled},
-		{"dead letters", s.DeadLetters}, {"seals", int64(s.sealed)}, {"trims", int64(s.trimmed)}, {"cold reads", s.cold},
+		{"cycles", int64(s.cycles)},
+		{"acknowledged sends", s.Acked},
+		{"refused sends", s.Refused},
+		{"unknown sends", s.Unknown},
+		{"deliveries", s.Delivered},
+		{"deliveries again", s.Again},
+		{"acknowledged messages", s.Settled},
+		{"dead letters", s.DeadLetters},
+		{"seals", int64(s.sealed)},
+		{"trims", int64(s.trimmed)},
+		{"cold reads", s.cold},
 		{"acknowledged sends in the median cycle", s.median()},
 	} {
 		if c.n == 0 {

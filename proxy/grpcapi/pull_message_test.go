@@ -122,7 +122,7 @@ func TestPullMessage(t *testing.T) {
 			got, bodies := pull(c.offset, c.filter), ""
 			for _, m := range got.messages {
 				bodies += string(m.GetBody()[len("body "):]) + " "
-				if p := m.GetSystemProperties(); p.ReceiptHandle != nil || p.GetDeliveryAttempt() != 1 || p.GetBodyDigest().GetType() != pb.DigestType_MD5 {
+				if p := m.GetSystemProperties(); p.ReceiptHandle != nil || p.GetDeliveryAttempt() != 1 || p.GetBodyDigest().GetType() != pb.DigestType_SHA1 {
 					t.Errorf("properties %v", p)
 				}
 			}

@@ -222,6 +222,21 @@ func (f *filler) run(ctx context.Context) {
 	}
 }
 
+// waitForRoom refuses requests and waits a while for a disk that is full. It is the committer's call.
+func (f *filler) waitForRoom(ctx context.Context) error {
+	f.full.Store(true)
+	t := f.l.opts.Clock.NewTimer(fullRetry)
+	defer t.Stop()
+	select {
+	case <-t.C():
+		return nil
+	case <-f.l.fence.raised:
+		return f.l.fence.err()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: stopped while it waited for room", ErrFull)
+	}
+}
+
 func (f *filler) pause(ctx context.Context) {
 	t := f.l.opts.Clock.NewTimer(fullRetry)
 	defer t.Stop()

@@ -60,9 +60,15 @@ type rig struct {
 // newRig makes a new shard on fs.
 func newRig(t testing.TB, fsys vfs.FS, seed uint64) *rig {
 	t.Helper()
+	return newRigOf(t, fsys, seed, 128<<10)
+}
+
+// newRigOf makes one with segments of a size in bytes.
+func newRigOf(t testing.TB, fsys vfs.FS, seed uint64, segmentSize int64) *rig {
+	t.Helper()
 	r := &rig{t: t, fs: fsys, clock: clock.NewManual(testWall), dead: &deadLetters{}}
 	r.opts = Options{
-		Config: Config{SegmentSize: 128 << 10, MaxAttempts: 3},
+		Config: Config{SegmentSize: segmentSize, MaxAttempts: 3},
 		ID:     1, FS: fsys, Dir: "/shard", Clock: r.clock, Rand: testRand(seed),
 		Logger: discard(), Create: true,
 		NextEpoch:   func(_ context.Context, last message.Epoch) (message.Epoch, error) { return last + 1, nil },

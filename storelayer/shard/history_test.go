@@ -15,6 +15,7 @@ import (
 	"github.com/stratamq/stratamq/internal/vfs/memfs"
 	"github.com/stratamq/stratamq/message"
 	"github.com/stratamq/stratamq/storelayer"
+	"github.com/stratamq/stratamq/storelayer/commitlog"
 )
 
 // histories is how many random histories a test runs; the environment asks for more.
@@ -308,7 +309,7 @@ func eachSeed(t *testing.T, n int, history func(t *testing.T, seed uint64)) {
 func rebuildHistory(t *testing.T, seed uint64) {
 	t.Helper()
 	fsys := memfs.New(seed)
-	a := newActor(newRig(t, fsys, seed), seed)
+	a := newActor(newRigOf(t, fsys, seed, commitlog.MinSegmentSize), seed)
 	for range 30 + a.rng.IntN(60) {
 		if err := a.step(); err != nil {
 			t.Errorf("seed %d: %v", seed, err)
@@ -372,7 +373,7 @@ func TestCrashHistories(t *testing.T) {
 func crashHistory(t *testing.T, seed uint64) (cuts, acked int) {
 	t.Helper()
 	fsys := memfs.New(seed)
-	a := newActor(newRig(t, fsys, seed), seed)
+	a := newActor(newRigOf(t, fsys, seed, commitlog.MinSegmentSize), seed)
 	for range 1 + a.rng.IntN(3) {
 		for range a.rng.IntN(40) {
 			if err := a.step(); err != nil {
@@ -385,10 +386,9 @@ func crashHistory(t *testing.T, seed uint64) (cuts, acked int) {
 		}
 		fsys.Stop()
 		next := fsys.Crash(a.rng.Uint64(), memfs.CrashOptions{})
-		// What the dying shard says no longer reaches anybody.
 		a.cancel()
-		_ = <-a.result
-		_ = a.Close()
+		// What the dying shard says no longer reaches anybody.
+		_ = errors.Join(<-a.result, a.Close())
 		cuts++
 		fsys, a.fs, a.opts.FS = next, next, next
 		a.leased = nil

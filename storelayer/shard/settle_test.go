@@ -3,7 +3,9 @@ package shard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -182,4 +184,46 @@ func (b *slowBucket) Read(ctx context.Context, q message.Queue, offset message.O
 	}
 	<-b.answer
 	return b.Bucket.Read(ctx, q, offset)
+}
+
+// An append that races with a stop is answered, and with OK only if the next start has it.
+func TestAppendsThatRaceWithAStopAreAnswered(t *testing.T) {
+	for seed := range uint64(20) {
+		r := newRig(t, newMemFS(seed), seed)
+		const senders = 8
+		stored := make(chan storelayer.Appended, 10_000)
+		var all sync.WaitGroup
+		started := make(chan struct{}, senders)
+		for i := range senders {
+			all.Go(func() {
+				for n := 0; ; n++ {
+					places, err := r.Append(t.Context(), &storelayer.AppendRequest{Messages: []message.Message{text(0, fmt.Sprintf("%d/%d", i, n), "")}})
+					if n == 0 {
+						started <- struct{}{}
+					}
+					switch {
+					case err == nil:
+						stored <- places[0]
+					case errors.Is(err, storelayer.ErrClosed):
+						return
+					default:
+						t.Errorf("append: %v", err)
+						return
+					}
+				}
+			})
+		}
+		for range senders {
+			<-started
+		}
+		r.cancel()
+		all.Wait()
+		r.restart()
+		if next := r.table.Next(message.Queue{Topic: testTopic}); int(next) < len(stored) {
+			t.Errorf("%d messages are there, %d were acknowledged", next, len(stored))
+		}
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,6 +184,34 @@ func TestNewGroupDoesNotHoldTheShardWhileTheBucketHangs(t *testing.T) {
 			t.Error(err)
 		}
 		<-acked
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A message that the bucket has lost is an alarm; those behind it leave all the same.
+func TestUnreadableMessageDoesNotHoldTheDeadLettersBehindIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, b, _ := coldRig(t, 26)
+		req := leaseRequest("g", 2)
+		req.MaxAttempts = 1
+		if got := r.lease(req); len(got) != 2 {
+			t.Fatal("no lease")
+		}
+		delete(b.stored[message.Queue{Topic: testTopic}], 0)
+		var alarms []message.Offset
+		r.Shard.opts.Events.DeadLetter = func(_ string, _ message.Queue, o message.Offset, _ error) { alarms = append(alarms, o) }
+		for range 12 {
+			r.clock.Advance(time.Second)
+			synctest.Wait()
+		}
+		if next := r.table.Next(message.Queue{Topic: deadTopic}); next != 1 {
+			t.Errorf("%d dead letters, want 1", next)
+		}
+		if len(alarms) == 0 || slices.Max(alarms) != 0 {
+			t.Errorf("alarms for %v", alarms)
+		}
 		if err := r.stop(); err != nil {
 			t.Error(err)
 		}

@@ -97,6 +97,10 @@ func (h *History) read(ctx context.Context, c *chain, queue message.Queue, from 
 			break // what was read is good; who goes on from there meets the error
 		}
 	}
+	if s.block != nil && (!s.block.loose() || r.next >= s.block.place.Next()) {
+		s.block = nil
+	}
+	s.touched = h.opts.Clock.Boot()
 	h.streams.put(streamID{id, r.next}, s, s.cost())
 	h.counters.messageBytes.Add(uint64(r.bytes))
 	return r.got, nil
@@ -235,21 +239,25 @@ func (h *History) block(ctx context.Context, run *queueRun, blocks []segment.Blo
 			return nil, err
 		}
 	}
-	b, err := decodeBlock(id, blocks[at], w.stored(blocks[at]))
+	b, err := decodeBlock(id, blocks[at], w)
 	for attempt := 1; errors.Is(err, message.ErrCorrupt) && attempt < maxFetches; attempt++ {
 		h.counters.damaged.Add(1)
 		h.windows.drop(w)
 		if w, err = h.fetchWindow(ctx, run.sealed, run.Object, blocks[at:at+1:at+1], false); err == nil {
-			b, err = decodeBlock(id, blocks[at], w.stored(blocks[at]))
+			b, err = decodeBlock(id, blocks[at], w)
 		}
 	}
 	if err != nil {
-		h.windows.drop(w)
+		if w != nil {
+			h.windows.drop(w)
+		}
 		return nil, fmt.Errorf("block %d of %s: %w", id.number, run.sealed.ObjectKey(run.sealed.Objects[run.Object]), err)
 	}
-	if w.used() {
-		h.windows.drop(w)
+	if b.loose() {
+		if w.used() {
+			h.windows.drop(w)
+		}
+		h.blocks.Set(id.hash(), b, b.cost())
 	}
-	h.blocks.Set(id.hash(), b, b.cost())
 	return b, nil
 }

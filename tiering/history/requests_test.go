@@ -8,7 +8,6 @@ import (
 	"github.com/stratamq/stratamq/message"
 	"github.com/stratamq/stratamq/tiering"
 	"github.com/stratamq/stratamq/tiering/history"
-	"github.com/stratamq/stratamq/tiering/offload"
 	"github.com/stratamq/stratamq/tiering/offload/offloadtest"
 )
 
@@ -51,7 +50,7 @@ func (c *counter) Head(ctx context.Context, key string) (tiering.ObjectInfo, err
 // there costs none until the range that was fetched ends. The manifest is known and values come from the metadata store.
 func TestRequestsOfASeek(t *testing.T) {
 	w := newWorld(t, openFile(t), 4)
-	o := w.offloader(offload.Events{})
+	o := w.offloader()
 	qs := queues(1, 8)
 	for range 3 {
 		w.shard.Fill(w.random, offloadtest.FillOptions{Messages: 3000, Queues: qs, MaxBody: 600})
@@ -122,7 +121,7 @@ func TestRequestsOfASeek(t *testing.T) {
 // TestOffsetAt compares with the model for times before, in, between and after all messages.
 func TestOffsetAt(t *testing.T) {
 	w := newWorld(t, openFile(t), 5)
-	o := w.offloader(offload.Events{})
+	o := w.offloader()
 	qs := queues(2, 2)
 	for range 4 {
 		w.shard.Fill(w.random, offloadtest.FillOptions{Messages: 500, Queues: qs, MaxBody: 200})
@@ -151,7 +150,7 @@ func TestOffsetAt(t *testing.T) {
 // TestLookup finds every message by its id and all messages of a key, newest first, and nothing else.
 func TestLookup(t *testing.T) {
 	w := newWorld(t, openFile(t), 6)
-	o := w.offloader(offload.Events{})
+	o := w.offloader()
 	qs := queues(3, 2)
 	for range 4 {
 		w.shard.Fill(w.random, offloadtest.FillOptions{Messages: 400, Queues: qs, MaxBody: 200, Keys: 30})

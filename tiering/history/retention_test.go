@@ -12,7 +12,6 @@ import (
 	"github.com/stratamq/stratamq/tiering/history"
 	"github.com/stratamq/stratamq/tiering/manifest"
 	"github.com/stratamq/stratamq/tiering/objectfault"
-	"github.com/stratamq/stratamq/tiering/offload"
 	"github.com/stratamq/stratamq/tiering/offload/offloadtest"
 )
 
@@ -63,7 +62,7 @@ func (w *world) objects(t *testing.T) []string {
 func threeSegments(t *testing.T, w *world) (message.Queue, message.Offset) {
 	t.Helper()
 	q := message.Queue{Topic: 1}
-	o := w.offloader(offload.Events{})
+	o := w.offloader()
 	for range 3 {
 		w.shard.Fill(w.random, offloadtest.FillOptions{Messages: 300, Queues: []message.Queue{q}, MaxBody: 200, Keys: 5})
 		w.seal(t.Context(), o)

@@ -15,7 +15,6 @@ import (
 	"github.com/stratamq/stratamq/message"
 	"github.com/stratamq/stratamq/tiering"
 	"github.com/stratamq/stratamq/tiering/history"
-	"github.com/stratamq/stratamq/tiering/offload"
 	"github.com/stratamq/stratamq/tiering/offload/offloadtest"
 )
 
@@ -45,7 +44,7 @@ func (w *world) seam(t *testing.T, seals, messages int) {
 	group, ctx := errgroup.WithContext(t.Context())
 	group.Go(func() error {
 		defer done.Store(true)
-		o := w.offloader(offload.Events{})
+		o := w.offloader()
 		for range seals {
 			w.shard.Fill(w.random, offloadtest.FillOptions{Messages: messages, Queues: qs, MaxBody: 300, Keys: 10})
 			w.shard.Roll()

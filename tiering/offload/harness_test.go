@@ -55,14 +55,18 @@ func newWorld(t testing.TB, seed uint64) *world {
 	return w
 }
 
-func (w *world) offloader() *offload.Offloader {
-	w.t.Helper()
-	o, err := offload.New(offload.Options{
-		Config: w.config, Cluster: cluster, Source: w.shard, Store: w.store, Caps: w.caps,
+func (w *world) options(source offload.Source) offload.Options {
+	return offload.Options{
+		Config: w.config, Cluster: cluster, Source: source, Store: w.store, Caps: w.caps,
 		Meta:  meta.NewClient(w.meta, "offloader", rand.New(rand.NewPCG(w.random.Uint64(), 2))),
 		Clock: w.clock, Rand: rand.New(rand.NewPCG(w.random.Uint64(), 3)), Logger: slog.New(slog.DiscardHandler), Events: w.events,
 		Class: func(topic message.TopicID) segment.Class { return segment.Class1d + segment.Class(topic%2) },
-	})
+	}
+}
+
+func (w *world) offloader() *offload.Offloader {
+	w.t.Helper()
+	o, err := offload.New(w.options(w.shard))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -177,7 +177,7 @@ func checkMessage(q message.Queue, stored segment.StoredRecord) error {
 	}
 	if record.Topic != q.Topic || m.Queue.ID != q.ID || m.Offset != stored.Offset || m.BodyCRC != message.BodyCRC(m.Body) {
 		return fmt.Errorf("%w: offset %d of queue %s has a message of topic %s, queue %d, offset %d, body CRC %08x",
-			message.ErrCorrupt, stored.Offset, q, record.Topic, m.Queue.ID, m.Offset, uint32(m.BodyCRC))
+			message.ErrCorrupt, stored.Offset, q, record.Topic, m.Queue.ID, m.Offset, m.BodyCRC)
 	}
 	return nil
 }

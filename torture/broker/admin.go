@@ -61,11 +61,11 @@ func (a *Admin) Segments(ctx context.Context) (sealed, trimmed int, err error) {
 			return 0, 0, fmt.Errorf("list segments: %w", err)
 		}
 		for _, s := range answer.GetSegments() {
-			switch s.GetState() {
-			case adminv1.SegmentState_SEGMENT_STATE_SEALED:
+			if len(s.GetObjects()) > 0 {
 				sealed++
-			case adminv1.SegmentState_SEGMENT_STATE_TRIMMED:
-				sealed, trimmed = sealed+1, trimmed+1
+			}
+			if s.GetState() == adminv1.SegmentState_SEGMENT_STATE_TRIMMED {
+				trimmed++
 			}
 		}
 		if token = answer.GetNextPageToken(); token == "" {

@@ -43,3 +43,27 @@ func Hits(path string) (map[string]int64, error) {
 	}
 	return hits, lines.Err()
 }
+
+// HitsEnd returns how long the file of hits is, in bytes.
+func HitsEnd(path string) (int64, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("failpoint hits: %w", err)
+	}
+	return info.Size(), nil
+}
+
+// Reached reports whether a line behind the byte from says that a process came to that hit of a point.
+func Reached(path string, from int64, point string, hit int64) (bool, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("failpoint hits: %w", err)
+	}
+	return strings.Contains(string(text[min(from, int64(len(text))):]), fmt.Sprintf(" %s %d\n", point, hit)), nil
+}

@@ -15,8 +15,9 @@ type run struct {
 	t *testing.T
 }
 
-func (r *run) ok(topic string, offset int64) uint64 {
-	id := r.Begin(topic)
+// ok sends a message to topic a that is acknowledged with this offset.
+func (r *run) ok(offset int64) uint64 {
+	id := r.Begin("a")
 	r.Sent(id, offset)
 	return id
 }
@@ -45,8 +46,8 @@ func TestCheckers(t *testing.T) {
 	}{
 		{"nothing wrong", "", goodHistory},
 		{"acknowledged message lost", "I1: message 1 of a was acknowledged with offset 1 and is lost", func(r *run) {
-			a := r.ok("a", 0)
-			r.ok("a", 1)
+			a := r.ok(0)
+			r.ok(1)
 			r.pass(func() { r.read(a, "a", 0, 0) })
 		}},
 		{"message lost after it was read", "I1: message 0 was at a/0@0 and is gone (of unknown outcome)", func(r *run) {
@@ -55,17 +56,17 @@ func TestCheckers(t *testing.T) {
 			r.pass(func() {})
 		}},
 		{"message at two offsets", "I1: message 0 is at a/0@0 and at a/0@1", func(r *run) {
-			a := r.ok("a", 0)
+			a := r.ok(0)
 			r.read(a, "a", 0, 0)
 			r.read(a, "a", 0, 1)
 		}},
 		{"message in two queues", "I1: message 0 is at a/0@0 and at a/1@0", func(r *run) {
-			a := r.ok("a", 0)
+			a := r.ok(0)
 			r.read(a, "a", 0, 0)
 			r.read(a, "a", 1, 0)
 		}},
 		{"offset is not the one that was answered", "I1: message 0 was acknowledged with offset 5 and is at a/0@4", func(r *run) {
-			r.read(r.ok("a", 5), "a", 0, 4)
+			r.read(r.ok(5), "a", 0, 4)
 		}},
 		{"answer names another offset than was read", "I1: message 0 was answered with offset 5 and read at a/0@4", func(r *run) {
 			a := r.Begin("a")
@@ -73,20 +74,20 @@ func TestCheckers(t *testing.T) {
 			r.Sent(a, 5)
 		}},
 		{"message in another topic", "I1: message 0 was sent to a and is at b/0@0", func(r *run) {
-			r.read(r.ok("a", 0), "b", 0, 0)
+			r.read(r.ok(0), "b", 0, 0)
 		}},
 		{"one bit of a body flipped", "I1: a/0@0 holds message 0 with other bytes", func(r *run) {
-			s := r.seen(r.ok("a", 0), "a", 0, 0)
+			s := r.seen(r.ok(0), "a", 0, 0)
 			s.Body[len(s.Body)-1] ^= 1
 			r.Read(s)
 		}},
 		{"body cut off", "I1: a/0@0 holds message 0 with other bytes", func(r *run) {
-			s := r.seen(r.ok("a", 0), "a", 0, 0)
+			s := r.seen(r.ok(0), "a", 0, 0)
 			s.Body = s.Body[:len(s.Body)-1]
 			r.Read(s)
 		}},
 		{"tag changed", `I1: a/0@0 holds message 0 with id`, func(r *run) {
-			s := r.seen(r.ok("a", 0), "a", 0, 0)
+			s := r.seen(r.ok(0), "a", 0, 0)
 			s.Tag = "other"
 			r.Read(s)
 		}},
@@ -122,13 +123,13 @@ func TestCheckers(t *testing.T) {
 			r.Delivered("g", r.Now(), r.seen(b, "a", 0, 0))
 		}},
 		{"reordering", "I4: message 0 at a/0@1 was acknowledged before message 1 at a/0@0 was sent", func(r *run) {
-			a, b := r.ok("a", 1), r.ok("a", 0)
+			a, b := r.ok(1), r.ok(0)
 			r.read(a, "a", 0, 1)
 			r.read(b, "a", 0, 0)
 			r.CheckOrder()
 		}},
 		{"reordering with an unknown one", "I4: message 0 at a/0@1 was acknowledged before message 1 at a/0@0", func(r *run) {
-			a, b := r.ok("a", 1), r.Begin("a")
+			a, b := r.ok(1), r.Begin("a")
 			r.read(a, "a", 0, 1)
 			r.read(b, "a", 0, 0)
 			r.CheckOrder()
@@ -143,7 +144,7 @@ func TestCheckers(t *testing.T) {
 			r.Range("a", 0, 0, 2, []int64{0})
 		}},
 		{"acknowledgement lost", "I21: message 0 at a/0@0 was acknowledged by g and is delivered again", func(r *run) {
-			s := r.seen(r.ok("a", 0), "a", 0, 0)
+			s := r.seen(r.ok(0), "a", 0, 0)
 			id, _ := r.Delivered("g", r.Now(), s)
 			r.BeginAck("g", id)
 			r.Acked("g", id)
@@ -164,43 +165,43 @@ func TestCheckers(t *testing.T) {
 			r.CommittedIs("pull", "a", 0, 9)
 		}},
 		{"floor passes an unacknowledged message", "I21: g has committed 2 in a/0 and not acknowledged message 1 at 1", func(r *run) {
-			a, b := r.ok("a", 0), r.ok("a", 1)
+			a, b := r.ok(0), r.ok(1)
 			r.read(a, "a", 0, 0)
 			r.read(b, "a", 0, 1)
 			r.BeginAck("g", a)
 			r.FloorIs("g", "a", 0, 2)
 		}},
 		{"floor went back", "I21: g had settled all below 1 in a/0, the broker says 0", func(r *run) {
-			a := r.ok("a", 0)
+			a := r.ok(0)
 			r.read(a, "a", 0, 0)
 			r.BeginAck("g", a)
 			r.FloorIs("g", "a", 0, 1)
 			r.FloorIs("g", "a", 0, 0)
 		}},
 		{"two dead letters of one message", "I23: message 0 is in the dead-letter queue of g at %DLQ%g/0@0 and at %DLQ%g/0@1", func(r *run) {
-			a := r.ok("a", 0)
+			a := r.ok(0)
 			r.DeadLetter("g", r.seen(a, "%DLQ%g", 0, 0))
 			r.DeadLetter("g", r.seen(a, "%DLQ%g", 0, 1))
 		}},
 		{"dead letter with other bytes", "I1: %DLQ%g/0@0 holds message 0 with other bytes", func(r *run) {
-			s := r.seen(r.ok("a", 0), "%DLQ%g", 0, 0)
+			s := r.seen(r.ok(0), "%DLQ%g", 0, 0)
 			s.Body[20] ^= 1
 			r.DeadLetter("g", s)
 		}},
 		{"left the queue without a copy", "I23: message 0 of a (offset 0, 1 deliveries) has left the queue for g", func(r *run) {
 			r.Subscribe("g", "a")
-			r.Delivered("g", r.Now(), r.seen(r.ok("a", 0), "a", 0, 0))
+			r.Delivered("g", r.Now(), r.seen(r.ok(0), "a", 0, 0))
 			r.CheckSettled("g")
 		}},
 		{"forwarded and no dead letter", "I23: message 0 was forwarded by g and is no dead letter", func(r *run) {
-			a := r.ok("a", 0)
+			a := r.ok(0)
 			r.BeginAck("g", a)
 			r.BeginForward("g", a)
 			r.Forwarded("g", a)
 			r.CheckSettled("g")
 		}},
 		{"dead letter delivered again", "I23: message 0 at a/0@0 was dead-lettered by g and is delivered again", func(r *run) {
-			s := r.seen(r.ok("a", 0), "a", 0, 0)
+			s := r.seen(r.ok(0), "a", 0, 0)
 			r.BeginForward("g", 0)
 			r.Forwarded("g", 0)
 			r.Delivered("g", r.Now(), s)
@@ -231,7 +232,7 @@ func TestCheckers(t *testing.T) {
 // before an acknowledgement or across it, a dead letter read twice, commits of unknown outcome.
 func goodHistory(r *run) {
 	r.Subscribe("g", "a")
-	a, b := r.ok("a", 0), r.ok("a", 1)
+	a, b := r.ok(0), r.ok(1)
 	back, gone, refused := r.Begin("a"), r.Begin("a"), r.Begin("a")
 	r.SentRefused(refused)
 	_ = gone

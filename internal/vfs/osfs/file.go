@@ -50,6 +50,9 @@ func (f *file) Truncate(size int64) error { return wrap(f.f.Truncate(size)) }
 // Fallocate treats a file system that has no such call as one where space cannot be reserved:
 // the write that follows then tells.
 func (f *file) Fallocate(off, n int64) error {
+	if n == 0 {
+		return nil // the system refuses to reserve nothing
+	}
 	err := f.control("fallocate", func(fd int) error {
 		return unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, off, n)
 	})
