@@ -337,9 +337,17 @@ func (s *sums) prove() error {
 		what string
 		n    int64
 	}{
-		{"cycles", int64(s.cycles)}, {"acknowledged sends", s.Acked}, {"refused sends", s.Refused}, {"unknown sends", s.Unknown},
-		{"deliveries", s.Delivered}, {"deliveries again", s.Again}, {"acknowledged messages", s.Settled},
-		{"dead letters", s.DeadLetters}, {"seals", int64(s.sealed)}, {"trims", int64(s.trimmed)}, {"cold reads", s.cold},
+		{"cycles", int64(s.cycles)},
+		{"acknowledged sends", s.Acked},
+		{"refused sends", s.Refused},
+		{"unknown sends", s.Unknown},
+		{"deliveries", s.Delivered},
+		{"deliveries again", s.Again},
+		{"acknowledged messages", s.Settled},
+		{"dead letters", s.DeadLetters},
+		{"seals", int64(s.sealed)},
+		{"trims", int64(s.trimmed)},
+		{"cold reads", s.cold},
 		{"acknowledged sends in the median cycle", s.median()},
 	} {
 		if c.n == 0 {
