@@ -34,6 +34,7 @@ func (s *Shard) applyFrame(f commitlog.Frame, changes bool) error {
 			return err
 		}
 		s.applying.segment = f.Segment
+		s.activeMessages.Store(0)
 	}
 	err := f.All(func(at message.Position, r message.Record, size int) error {
 		switch {
@@ -71,6 +72,7 @@ func (s *Shard) applyMessage(at message.Position, r message.Record, size int) er
 		return err
 	}
 	s.applying.touched[r.Topic]++
+	s.activeMessages.Add(1)
 	return nil
 }
 

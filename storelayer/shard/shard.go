@@ -86,7 +86,6 @@ type Events struct {
 	DeadLettered func(group string, q message.Queue, offset message.Offset)
 	DeadLetter   func(group string, q message.Queue, offset message.Offset, err error) // could not be moved; it is tried again
 	Expired      func(group string, q message.Queue, messages int64)                   // unsettled messages that retention passed
-	Stored       func(topic message.TopicID, messages int, bytes int)                  // in one frame, behind the watermark
 	DiskLow      func(low bool, free int64)
 }
 
@@ -113,10 +112,11 @@ type Shard struct {
 	leases  atomic.Uint64 // the last lease number given
 	dead    *deadLetterer
 
-	sealSequence atomic.Uint64
-	closed       atomic.Bool
-	stopped      chan struct{} // closed behind closed: parked polls end
-	stopOnce     sync.Once
+	sealSequence   atomic.Uint64
+	activeMessages atomic.Int64 // messages of the active segment
+	closed         atomic.Bool
+	stopped        chan struct{} // closed behind closed: parked polls end
+	stopOnce       sync.Once
 
 	mu struct {
 		sync.RWMutex
@@ -287,14 +287,15 @@ func (s *Shard) runTicker(ctx context.Context) {
 	}
 }
 
-// rollOld asks for a new segment when the active one is older than SealMaxAge.
+// rollOld asks for a new segment when the active one is older than SealMaxAge and holds a message. Without one
+// there is no history to seal, and an idle shard would make empty segments for ever.
 func (s *Shard) rollOld() {
 	if s.opts.SealMaxAge <= 0 {
 		return
 	}
 	segments := s.log.Segments()
 	active := segments[len(segments)-1]
-	if active.End > active.Base && s.opts.Clock.Now().Sub(active.Created) >= s.opts.SealMaxAge {
+	if s.activeMessages.Load() > 0 && s.opts.Clock.Now().Sub(active.Created) >= s.opts.SealMaxAge {
 		s.log.Roll()
 	}
 }

@@ -320,3 +320,31 @@ func TestCloseLetsGoOfTheQueueFiles(t *testing.T) {
 		t.Errorf("trim of a closed shard: %v", err)
 	}
 }
+
+// TestOldSegmentsAreClosed: a segment with a message is closed by its age, an idle one is not, however often time passes.
+func TestOldSegmentsAreClosed(t *testing.T) {
+	r := newRig(t, memfs.New(22), 22)
+	r.Shard.opts.SealMaxAge = time.Hour
+	pass := func() {
+		r.clock.Advance(2 * time.Hour)
+		r.rollOld()
+		r.send(message.Message{Topic: "other", Queue: message.Queue{Topic: testTopic + 1}, Body: []byte("x")}) // a frame behind the roll
+	}
+	r.rollOld()
+	r.clock.Advance(2 * time.Hour)
+	r.rollOld()
+	if err := r.Alive(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(r.FullSegments()); n != 0 {
+		t.Fatalf("an idle shard closed %d segments", n)
+	}
+	r.send(text(0, "a", ""))
+	pass()
+	if n := len(r.FullSegments()); n != 1 {
+		t.Fatalf("%d segments are closed, want the one with the old message", n)
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+}
