@@ -113,6 +113,18 @@ func (b *bench) profile(ctx context.Context, base, name string) <-chan error {
 	return done
 }
 
+// profileWork returns what makes bench/bucket write a profile of that name, if profiles were asked for.
+func (b *bench) profileWork(name string) (env []string, err error) {
+	if b.settings.profile == "" {
+		return nil, nil
+	}
+	path, err := filepath.Abs(filepath.Join(b.settings.profile, name+".pb.gz"))
+	if err != nil {
+		return nil, err
+	}
+	return []string{"STRATA_BENCH_PROFILE=" + path}, os.MkdirAll(filepath.Dir(path), 0o755)
+}
+
 func fetch(ctx context.Context, url, path string) (err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {

@@ -109,13 +109,17 @@ func (b *bench) coldRatio(ctx context.Context, row *Row, store *objectStore, cod
 	if err != nil {
 		return 0, err
 	}
-	var ratios, read, raw []float64
+	var ratios, read, raw, cpu []float64
 	for round := range b.settings.rounds {
-		r, err := store.work(ctx, oneCore, "read", s.url, string(what))
+		env, err := b.profileWork(fmt.Sprintf("%s-%s-%d", row.ID, codec, round))
 		if err != nil {
 			return 0, err
 		}
-		w, err := store.work(ctx, oneCore, "raw", s.url, string(what))
+		r, err := store.work(ctx, append(env, oneCore), "read", s.url, string(what))
+		if err != nil {
+			return 0, err
+		}
+		w, err := store.work(ctx, []string{oneCore}, "raw", s.url, string(what))
 		if err != nil {
 			return 0, err
 		}
@@ -124,14 +128,16 @@ func (b *bench) coldRatio(ctx context.Context, row *Row, store *objectStore, cod
 		}
 		b.logf("  %s round %d: %s history %.0f MB/s, ranges %.0f MB/s", row.ID, round+1, codec, r.perSecond()/1e6, w.perSecond()/1e6)
 		ratios, read, raw = append(ratios, 100*r.perSecond()/w.perSecond()), append(read, r.perSecond()/1e6), append(raw, w.perSecond()/1e6)
+		cpu = append(cpu, r.CPU/w.CPU)
 	}
 	row.value(codec+": history", median(read), "MB/s of records")
 	row.value(codec+": ranges", median(raw), "MB/s of records")
+	row.value(codec+": CPU of history / ranges", median(cpu), "x")
 	return median(ratios), nil
 }
 
 // oneCore tells bench/bucket where to stay.
-var oneCore = []string{"STRATA_BENCH_CORE=0"}
+const oneCore = "STRATA_BENCH_CORE=0"
 
 // bindProcess keeps all threads of a process to one core, until restore. A machine of one core has nothing to keep
 // apart.

@@ -92,6 +92,7 @@ func (b *bench) fillAndSeal(ctx context.Context, s *broker, store *objectStore, 
 	if err != nil {
 		return err
 	}
+	profiled := b.profile(ctx, s.http, "seal-"+out.bucket)
 	start := time.Now()
 	for {
 		if err := pause(ctx, 50*time.Millisecond); err != nil {
@@ -114,6 +115,9 @@ func (b *bench) fillAndSeal(ctx context.Context, s *broker, store *objectStore, 
 		return err
 	}
 	out.cpu = (cpuAfter - cpuBefore).Seconds()
+	if err := <-profiled; err != nil {
+		return err
+	}
 	if out.records, err = s.metric(ctx, "strata_seal_record_bytes_total"); err != nil {
 		return err
 	}

@@ -7,5 +7,5 @@
 //	bucket read  URL SPEC      get the messages of a queue by tiering/history
 //
 // Bench runs it as a process of its own, so that its CPU time is that of the work. The answer is one line of JSON. With
-// STRATA_BENCH_CORE=N it keeps to one core.
+// STRATA_BENCH_CORE=N it keeps to one core, with STRATA_BENCH_PROFILE=FILE it writes a CPU profile.
 package main

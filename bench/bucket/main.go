@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"time"
 
@@ -34,8 +35,12 @@ func run(ctx context.Context, args []string) error {
 	if err := keepToOneCore(os.Getenv("STRATA_BENCH_CORE")); err != nil {
 		return err
 	}
-	answer, err := work(ctx, args)
+	stop, err := startProfile(os.Getenv("STRATA_BENCH_PROFILE"))
 	if err != nil {
+		return err
+	}
+	answer, err := work(ctx, args)
+	if err := errors.Join(err, stop()); err != nil {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(answer)
@@ -101,6 +106,24 @@ func keepToOneCore(text string) error {
 		}
 	}
 	return nil
+}
+
+// startProfile writes a CPU profile to path, if there is one, until stop.
+func startProfile(path string) (stop func() error, err error) {
+	if path == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
 }
 
 // timer measures from its start.
