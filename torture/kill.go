@@ -65,7 +65,7 @@ func kill(ctx context.Context, o *options) error {
 		err = errors.New("no kill from outside, or none at a failpoint")
 	}
 	faults := map[string]int{"kill": k.outside, "failpoint": total(k.plan.at), "torn": k.torn}
-	return errors.Join(err, k.plan.problem, hitsErr, o.record(ctx, "kill", s, faults, took))
+	return errors.Join(err, k.plan.problem, hitsErr, o.record("kill", s, faults, took))
 }
 
 func total(counts map[string]int) int {

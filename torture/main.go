@@ -37,6 +37,7 @@ type options struct {
 	tags    string // build tags of the broker: planted bugs
 	ledger  string // file to which a line is added
 	rewrite bool
+	commit  string // of the repository when the loop began
 	out     io.Writer
 }
 
@@ -88,6 +89,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := os.MkdirAll(o.dir, 0o755); err != nil {
 		return err
 	}
+	o.commit = commit(ctx)
 	if err := command(ctx, &o); err != nil {
 		return fmt.Errorf("%s: %w\nseed %d; what it left is in %s", args[0], err, o.seed, o.dir)
 	}
@@ -110,7 +112,7 @@ func (o *options) build(ctx context.Context) (string, error) {
 	return path, nil
 }
 
-// commit names the code that runs.
+// commit names the commit that is checked out.
 func commit(ctx context.Context) string {
 	text, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
 	if err != nil {

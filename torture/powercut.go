@@ -56,7 +56,7 @@ func powercut(ctx context.Context, o *options) error {
 	if err == nil && total(c.plan.at) == 0 {
 		err = errors.New("no power cut at a failpoint")
 	}
-	return errors.Join(err, c.plan.problem, o.record(ctx, "powercut", s, map[string]int{"powercut": c.cuts, "failpoint": total(c.plan.at)}, took))
+	return errors.Join(err, c.plan.problem, o.record("powercut", s, map[string]int{"powercut": c.cuts, "failpoint": total(c.plan.at)}, took))
 }
 
 // round is one file system with its ledger.

@@ -366,7 +366,7 @@ func (s *sums) result(err error) error {
 }
 
 // record adds the run to the file of all runs, if asked.
-func (o *options) record(ctx context.Context, what string, s *sums, faults map[string]int, took time.Duration) error {
+func (o *options) record(what string, s *sums, faults map[string]int, took time.Duration) error {
 	if o.ledger == "" {
 		return nil
 	}
@@ -380,7 +380,7 @@ func (o *options) record(ctx context.Context, what string, s *sums, faults map[s
 		}
 	}
 	line := ledger.Line{
-		Run: what, Commit: commit(ctx), Seed: o.seed, Faults: faults, Acked: s.Acked, Lost: s.lost,
+		Run: what, Commit: o.commit, Seed: o.seed, Faults: faults, Acked: s.Acked, Lost: s.lost,
 		Dup: max(dup-s.lost, 0), Broken: s.Violations, Seconds: took.Seconds(),
 	}
 	return line.Append(o.ledger)
