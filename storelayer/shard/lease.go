@@ -407,11 +407,12 @@ func (c *entryCache) match(o message.Offset, matches func(uint32) bool) bool {
 // submit appends the records of a step, and the messages that move with it, without waiting; answer, which
 // may be nil, gets the outcome after the sync.
 func (s *Shard) submit(step group.Step, moved []message.Message, answer func(error)) error {
-	if answer == nil {
+	lazy := answer == nil
+	if lazy {
 		answer = func(error) {}
 	}
 	b := &stateBatch{shard: s, records: step.Records, moved: moved}
-	return logError(s.log.Submit(&commitlog.Request{Batch: b, Done: answer}))
+	return logError(s.log.Submit(&commitlog.Request{Batch: b, Lazy: lazy, Done: answer}))
 }
 
 // tagOf returns the tag of a stored message, "" for none.
