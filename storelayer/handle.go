@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"strings"
 
 	"github.com/stratamq/stratamq/message"
 )
@@ -63,7 +64,8 @@ func (h Handle) String() string {
 
 // ParseHandle parses what String returned; anything else is ErrInvalidHandle.
 func ParseHandle(s string) (Handle, error) {
-	if len(s) > handleMaxText {
+	// The decoder passes over line breaks; a handle has none.
+	if len(s) > handleMaxText || strings.ContainsAny(s, "\r\n") {
 		return Handle{}, fmt.Errorf("%w: %d characters", ErrInvalidHandle, len(s))
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
