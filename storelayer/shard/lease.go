@@ -17,15 +17,17 @@ import (
 const maxScans = 16
 
 // Lease implements [storelayer.Shard].
-func (s *Shard) Lease(ctx context.Context, req *storelayer.LeaseRequest) (storelayer.Leased, error) {
+func (s *Shard) Lease(ctx context.Context, req *storelayer.LeaseRequest) (leased storelayer.Leased, err error) {
 	if err := s.admit(ctx); err != nil {
 		return storelayer.Leased{}, err
 	}
 	if s.topicGone(req.Topic) {
 		return storelayer.Leased{}, storelayer.ErrQueueNotFound
 	}
-	// The token and the tier come first: what arrives or is sealed behind them is for the next lease.
-	answer := storelayer.Leased{Token: s.waiters.token(req.Topic), Tier: s.tier()}
+	// The token comes first: what arrives behind it is for the next lease. The tier comes last: what a trim takes away
+	// while this one reads was sealed before, and the caller needs a manifest that has it.
+	answer := storelayer.Leased{Token: s.waiters.token(req.Topic)}
+	defer func() { leased.Tier = s.tier() }()
 	p := s.progressOf(group.Key{Name: req.Group, Generation: req.Generation})
 	p.maxAttempts.Store(int64(req.MaxAttempts))
 	l := leasing{shard: s, progress: p, req: req, answer: &answer, room: req.MaxBytes}
@@ -87,23 +89,25 @@ func (l *leasing) decide(ctx context.Context, q message.Queue, want int) (d grou
 	if !known {
 		return group.Decision{}, 0, 0, nil
 	}
+	start, begins, err := l.start(ctx, state)
+	if err != nil {
+		return group.Decision{}, 0, 0, err
+	}
 	entries := entryCache{table: s.table, q: q}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !begins && !p.mu.Knows(q) {
+		return group.Decision{More: true}, 0, 0, nil // it was forgotten meanwhile: decide anew
+	}
 	in := group.LeaseInput{
 		Queue: q, First: state.First, Next: state.Next,
 		Max: want, MaxAttempts: max(l.req.MaxAttempts, 1),
 		Deadline: s.now() + l.req.Invisible.Milliseconds(), Auto: l.req.AutoRenew, Client: l.req.Client,
-		Lease: s.leases.Add(1),
+		Lease: s.leases.Add(1), Start: start,
 	}
 	if l.req.AutoRenew && s.clients.Horizon(l.req.Client) <= s.now() {
 		// Asking is a sign of life, and a proxy's next report may be seconds away.
 		s.clients.Report(s.now(), l.req.Client)
-	}
-	if !p.mu.Knows(q) {
-		if in.Start, err = s.startOffset(ctx, state, l.req.Start); err != nil {
-			return group.Decision{}, 0, 0, err
-		}
 	}
 	if !l.req.Filter.All() {
 		in.Match = func(o message.Offset) bool { return entries.match(o, l.req.Filter.MatchHash) }
@@ -121,6 +125,19 @@ func (l *leasing) decide(ctx context.Context, q message.Queue, want int) (d grou
 		return group.Decision{}, 0, 0, err
 	}
 	return d, d.Deadline, in.Lease, nil
+}
+
+// start returns where the group begins in a queue, and false if it has begun already. It may wait for the bucket, so it
+// does not hold the group's lock: whoever applies the log needs that, and with it all groups would wait.
+func (l *leasing) start(ctx context.Context, state queue.State) (start message.Offset, begins bool, err error) {
+	l.progress.mu.Lock()
+	known := l.progress.mu.Knows(state.Queue)
+	l.progress.mu.Unlock()
+	if known {
+		return 0, false, nil
+	}
+	start, err = l.shard.startOffset(ctx, state, l.req.Start)
+	return start, true, err
 }
 
 // deliver reads the bytes of leased offsets. What only the bucket has goes out without them; what turns out not
@@ -255,7 +272,7 @@ func (s *Shard) startOffset(ctx context.Context, state queue.State, from storela
 	case storelayer.StartLast:
 		return state.Next, nil
 	case storelayer.StartAtTime:
-		return s.offsetAt(state, from.Time)
+		return s.offsetAtAny(ctx, state.Queue, from.Time)
 	case storelayer.StartAuto:
 	}
 	if state.First == state.Next {

@@ -60,14 +60,15 @@ func (s *Shard) nowCold(f storelayer.Fetched, req *storelayer.FetchRequest) (sto
 
 // Queue implements [storelayer.Shard].
 func (s *Shard) Queue(ctx context.Context, q message.Queue) (storelayer.QueueState, error) {
-	tier := s.tier()
 	state, err := s.queueState(ctx, q)
 	if err != nil {
 		return storelayer.QueueState{}, err
 	}
-	return toQueueState(q, state, tier), nil
+	return toQueueState(q, state, s.tier()), nil
 }
 
+// toQueueState joins what the table knew with the tier as it was afterwards: what had been trimmed by then had been
+// sealed before, so that the tier names a seal that has it.
 func toQueueState(q message.Queue, state queue.State, tier storelayer.TierState) storelayer.QueueState {
 	return storelayer.QueueState{
 		Queue: q, First: state.First, FirstLocal: state.FirstLocal, Next: state.Next, LastStoreTime: state.LastStoreTime, Tier: tier,
@@ -91,27 +92,39 @@ func (s *Shard) queueState(ctx context.Context, q message.Queue) (queue.State, e
 
 // OffsetAt implements [storelayer.Shard].
 func (s *Shard) OffsetAt(ctx context.Context, q message.Queue, t int64) (message.Offset, storelayer.QueueState, error) {
-	tier := s.tier()
-	state, err := s.queueState(ctx, q)
-	if err != nil {
+	if _, err := s.queueState(ctx, q); err != nil {
 		return 0, storelayer.QueueState{}, err
 	}
-	offset, err := s.offsetAt(state, t)
-	return offset, toQueueState(q, state, tier), err
-}
-
-// offsetAt finds the first local offset stored at or after t.
-func (s *Shard) offsetAt(state queue.State, t int64) (message.Offset, error) {
-	if state.FirstLocal >= state.Next {
-		return state.Next, nil
-	}
-	return s.table.OffsetAt(state.Queue, t, func(e message.Entry) (int64, error) {
+	offset, err := s.table.OffsetAt(q, t, func(e message.Entry) (int64, error) {
 		stored, err := s.readEntry(e)
 		if err != nil {
 			return 0, err
 		}
 		return message.Stored(stored).StoreTime(), nil
 	})
+	if err != nil {
+		return 0, storelayer.QueueState{}, err
+	}
+	// The bounds come after the search: a trim that overtook it may have taken the true answer into the bucket, and only
+	// bounds that know of the trim send the caller there.
+	state, err := s.Queue(ctx, q)
+	return offset, state, err
+}
+
+// offsetAtAny finds the first offset stored at or after t in any tier; the queue's end if there is none.
+func (s *Shard) offsetAtAny(ctx context.Context, q message.Queue, t int64) (message.Offset, error) {
+	local, state, err := s.OffsetAt(ctx, q, t)
+	if err != nil || local > state.FirstLocal || state.First >= state.FirstLocal {
+		return local, err
+	}
+	if s.opts.Bucket == nil {
+		return 0, errNoBucket
+	}
+	cold, found, err := s.opts.Bucket.OffsetAt(ctx, q, t)
+	if err != nil || !found {
+		return local, err
+	}
+	return max(min(cold, local), state.First), nil
 }
 
 // lookupSlack is how many more positions a lookup asks for than it wants, since a hash may be shared.

@@ -74,6 +74,8 @@ type DeadLetters interface {
 type Bucket interface {
 	// Read returns the stored message at an offset whose local bytes are gone.
 	Read(ctx context.Context, q message.Queue, offset message.Offset) ([]byte, error)
+	// OffsetAt returns the first sealed offset stored at or after t (Unix ms), false if there is none.
+	OffsetAt(ctx context.Context, q message.Queue, t int64) (message.Offset, bool, error)
 	// Snapshot returns the snapshot of the newest seal, or nil if there is no seal.
 	Snapshot(ctx context.Context) ([]byte, error)
 }

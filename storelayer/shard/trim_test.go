@@ -26,6 +26,15 @@ func (b *bucket) Read(_ context.Context, q message.Queue, offset message.Offset)
 	return stored, nil
 }
 
+func (b *bucket) OffsetAt(_ context.Context, q message.Queue, t int64) (message.Offset, bool, error) {
+	for offset := range message.Offset(len(b.stored[q])) {
+		if message.Stored(b.stored[q][offset]).StoreTime() >= t {
+			return offset, true, nil
+		}
+	}
+	return 0, false, nil
+}
+
 func (b *bucket) Snapshot(context.Context) ([]byte, error) { return b.snapshot, nil }
 
 // sealAll seals and trims every full segment and returns how many messages that were.
