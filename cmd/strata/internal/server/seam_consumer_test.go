@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"sync"
 	"time"
 
@@ -17,10 +18,16 @@ import (
 // consume lets a new group receive a topic from its beginning on, by two consumers, with a tag or "*", until it has
 // all that had been recorded at its begin: each message once, at its first attempt, and no message without the tag.
 func (r *reader) consume(ctx context.Context, group, topic, tag string) error {
+	return r.consumeRest(ctx, group, topic, tag, nil)
+}
+
+// consumeRest is consume for a group that has got some messages before, which must not come again.
+func (r *reader) consumeRest(ctx context.Context, group, topic, tag string, before map[*sent]bool) error {
 	var mu sync.Mutex
 	got, want := map[*sent]bool{}, map[*sent]bool{}
+	maps.Copy(got, before)
 	for _, m := range r.recordedOf(topic) {
-		if tag == "*" || m.tag == tag {
+		if (tag == "*" || m.tag == tag) && !got[m] {
 			want[m] = true
 		}
 	}

@@ -129,11 +129,11 @@ func (p *pastSent) make(rng *rand.Rand, topic string, producer, n int) (*sent, *
 	slices.Sort(m.keys)
 	m.keys = slices.Compact(m.keys)
 	switch c := rng.IntN(100); {
-	case c < 60:
+	case c < 70:
 		m.size = 1 + rng.IntN(512)
-	case c < 85:
+	case c < 92:
 		m.size = 1 + rng.IntN(8<<10)
-	case c < 97:
+	case c < 98:
 		m.size = 1 + rng.IntN(64<<10)
 	default:
 		m.size = 1 + rng.IntN(pastMaxBody)

@@ -46,12 +46,12 @@ func (r *reader) offset(q *pastQueue, recorded []*sent) int {
 			}
 			return 1
 		})
-		return i - r.rng.IntN(24)
+		return i - r.rng.IntN(12)
 	}
-	switch r.rng.IntN(5) {
-	case 0, 1:
+	switch r.rng.IntN(8) {
+	case 0, 1, 2, 3:
 		at = before(seams.local)
-	case 2, 3:
+	case 4, 5, 6:
 		at = before(seams.active)
 	}
 	return min(max(at, 0), len(recorded)-1)
@@ -61,7 +61,7 @@ func (r *reader) offset(q *pastQueue, recorded []*sent) int {
 func (r *reader) pull(ctx context.Context) error {
 	q, recorded := r.queue()
 	from := r.offset(q, recorded)
-	want := min(1+r.rng.IntN(48), len(recorded)-from)
+	want := min(1+r.rng.IntN(32), len(recorded)-from)
 	for range 1 + r.rng.IntN(2) {
 		before := r.rig.seams()
 		got, err := r.readOn(ctx, q, from, want, int32(1+r.rng.IntN(32)))
