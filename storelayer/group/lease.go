@@ -167,11 +167,16 @@ func (g *Group) HasReady(m Moment, q message.Queue, next message.Offset) bool {
 	return ok
 }
 
-// NextDue returns the earliest instant, in Unix milliseconds, at which a lease of the group ends; false if there is none.
-// A client that lives on moves it, so that a caller asks again when the instant has come.
-func (g *Group) NextDue(m Moment) (int64, bool) {
+// NextDue returns the earliest instant, in Unix milliseconds, at which a lease of the group in one of a topic's queues
+// ends; false if there is none. A caller that cannot lease from a queue leaves it out, or it would wait for nothing but
+// what it may not have. A client that lives on moves the instant, so that a caller asks again when it has come.
+func (g *Group) NextDue(m Moment, topic message.TopicID, queues []message.QueueID) (int64, bool) {
 	earliest := int64(math.MaxInt64)
-	for _, p := range g.queues {
+	for _, id := range queues {
+		p := g.queues[message.Queue{Topic: topic, ID: id}]
+		if p == nil {
+			continue
+		}
 		if _, d, ok := g.peek(m, p, math.MaxInt64); ok {
 			earliest = min(earliest, g.end(m, d))
 		}

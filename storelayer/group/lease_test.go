@@ -19,9 +19,12 @@ func TestLeaseAckExpire(t *testing.T) {
 	b.wantCommitted(2)
 
 	b.m.Now += 10_000 // the lease of 2 has ended, and nobody has it yet
-	due, ok := b.g.NextDue(b.m)
+	due, ok := b.nextDue()
 	if !ok || due != hs[2].Deadline {
 		t.Fatalf("next due %d %t, want %d", due, ok, hs[2].Deadline)
+	}
+	if due, ok := b.g.NextDue(b.m, testQueue.Topic, []message.QueueID{testQueue.ID + 1}); ok {
+		t.Errorf("a lease of another queue is due at %d", due)
 	}
 	if !b.g.HasReady(b.m, testQueue, 3) {
 		t.Error("nothing is ready though a lease has ended")
@@ -79,7 +82,7 @@ func TestAutoRenewal(t *testing.T) {
 	silent := b.m.Now
 	b.m.Now += 29_999
 	b.wantTaken(b.input(1, 1), "[]")
-	if due, ok := b.g.NextDue(b.m); !ok || due != silent+30_000 {
+	if due, ok := b.nextDue(); !ok || due != silent+30_000 {
 		t.Errorf("next due %d, want %d", due, silent+30_000)
 	}
 	b.m.Now++

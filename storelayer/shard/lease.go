@@ -246,7 +246,7 @@ func (s *Shard) Wait(ctx context.Context, req *storelayer.WaitRequest) error {
 	used := false
 	defer func() { s.waiters.leave(w, !used) }()
 	p.mu.Lock()
-	due, leased := p.mu.NextDue(s.moment())
+	due, leased := p.mu.NextDue(s.moment(), req.Topic, req.Queues)
 	p.mu.Unlock()
 	var dueC <-chan time.Time
 	if leased {

@@ -132,3 +132,30 @@ func TestSlowBucketHoldsNoLock(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A wait for some queues must not end for a lease of another one that is due: who waits may not lease from that, and would
+// wait again at once, for ever.
+func TestWaitLeavesOutOtherQueues(t *testing.T) {
+	r, _, _ := newColdRig(t)
+	got := r.lease(leaseRequest("g", 1))
+	if err := r.Release(t.Context(), []storelayer.Handle{got[0].Handle}); err != nil {
+		t.Fatal(err)
+	}
+	req := leaseRequest("g", 1)
+	req.Queues = []message.QueueID{1, 2, 3}
+	again, err := r.Lease(t.Context(), req)
+	if err != nil || len(again.Deliveries) != 0 {
+		t.Fatalf("leased %+v, %v", again.Deliveries, err)
+	}
+	wait := func(queues ...message.QueueID) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		return r.Wait(ctx, &storelayer.WaitRequest{Group: "g", Generation: 1, Topic: testTopic, Queues: queues, Token: again.Token})
+	}
+	if err := wait(req.Queues...); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a wait for other queues ended: %v", err)
+	}
+	if err := wait(0, 1); err != nil {
+		t.Errorf("a wait for the queue with a due lease: %v", err)
+	}
+}

@@ -67,7 +67,8 @@ func testSeam(t *testing.T, dir string, objects tiering.Location, seed uint64, l
 	readers, ctx := errgroup.WithContext(ctx)
 	done := func() bool { return ctx.Err() != nil || tally.enough(wanted) }
 	for i, read := range []func(*reader, context.Context) error{
-		(*reader).pull, (*reader).pull, (*reader).pullTagged, (*reader).scan, (*reader).offsetAt, (*reader).byID, (*reader).byKey, (*reader).byTime,
+		(*reader).pull, (*reader).pull, (*reader).pull, (*reader).pullTagged, (*reader).scan,
+		(*reader).offsetAt, (*reader).byID, (*reader).byKey, (*reader).byTime, (*reader).byTime,
 	} {
 		readers.Go(func() error {
 			r := &reader{pastSent: past, rng: rand.New(rand.NewPCG(seed, 100+uint64(i))), tally: tally}
