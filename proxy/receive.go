@@ -89,8 +89,13 @@ func (p *Proxy) Receive(ctx context.Context, req *ReceiveRequest) ([]Received, e
 }
 
 // leaseFrom leases from one shard until it gets something to deliver or nothing more: messages that turn
-// out not to match, or to be gone, are settled on the way and do not count.
+// out not to match, or to be gone, are settled on the way and do not count. When the poll is over it stops, so that a
+// long history without a match, or one queue after the other that cannot be read, does not outlast the client.
 func (p *Proxy) leaseFrom(ctx context.Context, on shardQueues, turn uint32, lease storelayer.LeaseRequest, end time.Time) ([]Received, uint64, error) {
+	stop := time.Now().Add(coldReadMin)
+	if end.After(stop) {
+		stop = end
+	}
 	for {
 		lease.Queues = p.cold.open(lease.Topic, on.rotated(turn))
 		if len(lease.Queues) == 0 {
@@ -108,6 +113,9 @@ func (p *Proxy) leaseFrom(ctx context.Context, on shardQueues, turn uint32, leas
 		}
 		if ctx.Err() != nil {
 			return nil, 0, context.Cause(ctx)
+		}
+		if !time.Now().Before(stop) {
+			return nil, 0, nil
 		}
 	}
 }
