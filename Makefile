@@ -84,17 +84,24 @@ conformance-all: build ## conformance, with older versions of the clients as wel
 	conformance/prepare --all
 	STRATA_CONFORMANCE_ALL=1 $(CONFORM) ./...
 
+# Power cuts and broken disks need root and loop devices, and fail without.
+TORTURE = bin/torture $(1) -binary bin/strata $(if $(LEDGER),-ledger $(LEDGER))
+
 .PHONY: torture
-torture: build ## kill and power-cut loops; CYCLES=n for how many
-	go run ./torture $(if $(CYCLES),-cycles $(CYCLES))
+torture: build ## kill -9 (KILLS=500) and power cuts (CUTS=300) under load, broken disks, planted bugs
+	go build -o bin/ ./torture
+	$(call TORTURE,kill) -cycles $(or $(KILLS),500)
+	$(call TORTURE,powercut) -cycles $(or $(CUTS),300)
+	$(call TORTURE,disk)
+	$(call TORTURE,planted)
 
 .PHONY: bench
-bench: build ## measure every path beside a bare gRPC echo of the same run
-	go run ./bench
+bench: build ## measure every path beside a bare gRPC echo of the same run; ARGS for its flags
+	go run ./bench $(ARGS)
 
 .PHONY: bench-peers
 bench-peers: build ## the same sends on a real RocketMQ 5, in the same run
-	go run ./bench -peers
+	go run ./bench --peers --out bench/peers.json $(ARGS)
 
 .PHONY: ci
 ci: ## everything that CI runs

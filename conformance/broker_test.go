@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -66,6 +68,7 @@ func startBroker(t *testing.T, binary, dir string) broker {
 	// The broker outlives the test's context by the time that its SIGTERM takes.
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), binary, "server", "--data-dir", filepath.Join(dir, "data"), "--grpc-addr", b.endpoint,
 		"--http-addr", b.admin, "--long-polling-timeout", fmt.Sprintf("%ds", brokerPollSeconds))
+	cmd.Env = brokerEnvironment()
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("broker: %v", err)
@@ -161,9 +164,16 @@ func (b broker) prepare(ctx context.Context, runs []run) error {
 	return nil
 }
 
+// brokerEnvironment is ours without the variables of this suite, which the broker would refuse as unknown settings.
+func brokerEnvironment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "STRATA_") })
+}
+
 func (b broker) strata(ctx context.Context, args ...string) error {
 	args = append(args, "--server", b.admin)
-	out, err := exec.CommandContext(ctx, b.binary, args...).CombinedOutput()
+	cmd := exec.CommandContext(ctx, b.binary, args...)
+	cmd.Env = brokerEnvironment()
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("strata %v: %w: %s", args, err, out)
 	}

@@ -17,11 +17,11 @@ const (
 	coldRetryMax   = 15 * time.Second
 )
 
-// A try to read is bounded by the end of the poll that makes it, yet gets at least coldProbeMin and at
-// most coldProbeMax: a bucket that hangs must not hold a receive, a poll of no length must not starve the try.
+// A try to read is bounded by the end of the poll that makes it, yet gets at least coldProbeShortest and at
+// most coldProbeLongest: a bucket that hangs must not hold a receive, a poll of no length must not starve the try.
 const (
-	coldProbeMin = 200 * time.Millisecond
-	coldProbeMax = 5 * time.Second
+	coldProbeShortest = 200 * time.Millisecond
+	coldProbeLongest  = 5 * time.Second
 )
 
 // A receive waits for the bucket until its poll ends, yet at least coldReadMin, since an answer that is late beats one
@@ -157,7 +157,7 @@ func (p *Proxy) tryClosedQueues(ctx context.Context, topic message.TopicID, end 
 		if !claimed {
 			return next
 		}
-		probe, cancel := context.WithTimeout(ctx, min(max(end.Sub(now), coldProbeMin), coldProbeMax))
+		probe, cancel := context.WithTimeout(ctx, min(max(end.Sub(now), coldProbeShortest), coldProbeLongest))
 		_, err := p.readHistory(probe, place.shard, q, place.offset, 1, LargeBody, place.seal)
 		cancel()
 		worked := err == nil || errors.Is(err, ErrGone)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/stratamq/stratamq/message/filter"
@@ -169,13 +170,16 @@ func (p *Proxy) waitAny(ctx context.Context, r *route, lease storelayer.LeaseReq
 		err = wait(0)
 	} else {
 		results := make(chan error, len(r.shards))
+		var waits sync.WaitGroup
 		for i := range r.shards {
-			go func() { results <- wait(i) }()
+			waits.Go(func() { results <- wait(i) })
 		}
-		err = <-results
+		err = <-results // the first answer counts
+		ended := waiting.Err() != nil
 		cancel()
-		for range len(r.shards) - 1 {
-			<-results
+		waits.Wait()
+		if !ended && err == nil {
+			return nil
 		}
 	}
 	switch {

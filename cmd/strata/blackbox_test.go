@@ -360,3 +360,23 @@ func TestLostParts(t *testing.T) {
 		})
 	}
 }
+
+// A bucket that does not answer keeps neither the start nor a send waiting, /readyz says so without taking the
+// broker out, and the stop is as short as ever.
+func TestBucketAway(t *testing.T) {
+	nobody, err := freeAddress(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_ACCESS_KEY_ID", "key")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	b := start(t, dataDir(t), "--object-store", "s3://bucket/prefix?endpoint=http://"+nobody)
+	b.strata("topic", "create", testTopic)
+	b.strata("message", "send", testTopic, "x")
+	if status := b.strata("status"); !strings.Contains(status, "object-store  not ready") {
+		t.Errorf("status:\n%s", status)
+	}
+	if exit, took := b.stop(); exit != 0 || took >= 5*time.Second {
+		t.Errorf("exit code %d after %s", exit, took)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -46,13 +47,13 @@ type lockedBuffer struct {
 func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.mu.Buffer.Write(p)
+	return b.mu.Write(p)
 }
 
 func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.mu.Buffer.String()
+	return b.mu.String()
 }
 
 // launch starts a server on a data folder and free ports, with more flags, and does not wait for anything.
@@ -253,9 +254,9 @@ func receive(ctx context.Context, client pb.MessagingServiceClient, group string
 func (b *broker) messageCount() int {
 	b.t.Helper()
 	total := 0
-	for _, line := range bytes.Split([]byte(b.strata("topic", "describe", testTopic)), []byte("\n")) {
+	for line := range strings.SplitSeq(b.strata("topic", "describe", testTopic), "\n") {
 		var queue, shard, first, next int
-		if n, err := fmt.Sscan(string(line), &queue, &shard, &first, &next); err == nil && n == 4 {
+		if n, err := fmt.Sscan(line, &queue, &shard, &first, &next); err == nil && n == 4 {
 			total += next - first
 		}
 	}

@@ -61,6 +61,7 @@ func TestScripts(t *testing.T) {
 			"http":    httpCommand,
 			"waitfor": waitForCommand,
 			"dumpkey": dumpKeyCommand,
+			"flip":    flipCommand,
 		},
 	})
 }
@@ -120,6 +121,19 @@ func dumpKeyCommand(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: dumpkey, behind a command that prints an object key")
 	}
 	ts.Setenv("KEY", key[1])
+}
+
+// flipCommand changes one bit in the first block of a file.
+func flipCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: flip FILE")
+	}
+	name := ts.MkAbs(args[0])
+	raw, err := os.ReadFile(name)
+	ts.Check(err)
+	raw[len(raw)/4] ^= 1
+	ts.Check(os.Chmod(name, 0o600))
+	ts.Check(os.WriteFile(name, raw, 0o600))
 }
 
 // freeAddress returns an address of loopback that nobody listens on at the moment.

@@ -21,7 +21,7 @@ func TestTiers(t *testing.T) {
 	const messages = 64
 	body := bytes.Repeat([]byte("0123456789abcdef"), 16<<10)
 	for i := range messages {
-		s, err := send(t.Context(), client, fmt.Sprintf("id-%02d", i), append([]byte(fmt.Sprintf("%02d ", i)), body...))
+		s, err := send(t.Context(), client, fmt.Sprintf("id-%02d", i), append(fmt.Appendf(nil, "%02d ", i), body...))
 		if err != nil || s.GetCode() != pb.Code_OK {
 			t.Fatalf("send %d: %v, %v", i, s, err)
 		}

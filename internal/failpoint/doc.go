@@ -7,7 +7,9 @@
 //	STRATA_FAILPOINT_HITS=/tmp/hits
 //
 // The first arms points: kill ends the process by SIGKILL, pause stops it by SIGSTOP until a
-// SIGCONT; "@n" means at the n-th hit, the first without it. The second counts: lines
-// "pid name count" are appended at the hits 1, 2, 4, 8 … and before a kill, so that what a killed
+// SIGCONT, hang keeps the goroutine there for ever while all others go on, as a disk does that does
+// not answer; "@n" means at the n-th hit, the first without it. The second counts: a line
+// "pid name 0" is appended for each point that there is, so that nobody else needs a list of them,
+// and lines "pid name count" at the hits 1, 2, 4, 8 … and before a kill, so that what a killed
 // process did can still be counted to within a factor of two at the price of few writes.
 package failpoint

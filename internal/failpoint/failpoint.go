@@ -35,6 +35,7 @@ const (
 	actionNone action = iota
 	actionKill
 	actionPause
+	actionHang
 )
 
 var registry struct {
@@ -68,6 +69,9 @@ func Register(name string) *Point {
 	}
 	p.armed.Store(p.action != actionNone || registry.hits != nil)
 	registry.points[name] = p
+	if registry.hits != nil {
+		p.count(0)
+	}
 	return p
 }
 
@@ -138,6 +142,9 @@ func (p *Point) hit() {
 	if !due {
 		return
 	}
+	if p.action == actionHang {
+		select {}
+	}
 	signal := syscall.SIGKILL
 	if p.action == actionPause {
 		signal = syscall.SIGSTOP
@@ -197,11 +204,13 @@ func parse(text string) (map[string]order, error) {
 			o.action = actionKill
 		case "pause":
 			o.action = actionPause
+		case "hang":
+			o.action = actionHang
 		default:
 			found = false
 		}
 		if !found || name == "" {
-			return nil, fmt.Errorf("%s: %q is not name=kill[@n] or name=pause[@n]", EnvPoints, item)
+			return nil, fmt.Errorf("%s: %q is not name=kill[@n], name=pause[@n] or name=hang[@n]", EnvPoints, item)
 		}
 		orders[name] = o
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -14,7 +15,11 @@ import (
 
 var fpTest = Register("failpoint/test")
 
-const envChild = "STRATA_FAILPOINT_TEST_CHILD"
+// The variables that make the test's binary the program, and one that hits the point in another goroutine.
+const (
+	envChild  = "STRATA_FAILPOINT_TEST_CHILD"
+	envOthers = "STRATA_FAILPOINT_TEST_OTHERS"
+)
 
 // TestMain is also the program that is killed: with the variable set it hits the point five times.
 func TestMain(m *testing.M) {
@@ -25,10 +30,21 @@ func TestMain(m *testing.M) {
 		fmt.Println(err)
 		os.Exit(3)
 	}
-	for i := range 5 {
-		fmt.Println("hit", i+1)
-		fpTest.Hit()
+	hit := func() {
+		for i := range 5 {
+			fmt.Println("hit", i+1)
+			fpTest.Hit()
+		}
 	}
+	if os.Getenv(envOthers) == "" {
+		hit()
+		return
+	}
+	go hit()
+	for fpTest.hits.Load() < 2 {
+		runtime.Gosched()
+	}
+	fmt.Println("others go on")
 }
 
 func child(t *testing.T, points, hits string) (*exec.Cmd, *bytes.Buffer) {
@@ -56,7 +72,7 @@ func TestKillAtTheThirdHit(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := cmd.Process.Pid
-	want := fmt.Sprintf("%d failpoint/test 1\n%d failpoint/test 2\n%d failpoint/test 3\n", pid, pid, pid)
+	want := fmt.Sprintf("%d failpoint/test 0\n%d failpoint/test 1\n%d failpoint/test 2\n%d failpoint/test 3\n", pid, pid, pid, pid)
 	if string(counted) != want {
 		t.Errorf("counted %q, want %q", counted, want)
 	}
@@ -79,6 +95,23 @@ func TestPause(t *testing.T) {
 	}
 	if strings.Count(out.String(), "hit") != 5 {
 		t.Errorf("printed %q", out)
+	}
+}
+
+// TestHang: the goroutine that hits the point stays there, and the count says so before.
+func TestHang(t *testing.T) {
+	hits := filepath.Join(t.TempDir(), "hits")
+	cmd, out := child(t, "failpoint/test=hang@2", hits)
+	cmd.Env = append(cmd.Env, envOthers+"=1")
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); got != "hit 1\nhit 2\nothers go on\n" {
+		t.Errorf("printed %q", got)
+	}
+	counted, err := os.ReadFile(hits)
+	if err != nil || !strings.HasSuffix(string(counted), " failpoint/test 2\n") {
+		t.Errorf("counted %q, %v", counted, err)
 	}
 }
 

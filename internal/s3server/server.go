@@ -58,11 +58,12 @@ func New(t testing.TB) *Server {
 	return s
 }
 
-// Start starts the server over dir and returns when it answers. Its life does not depend on ctx, which bounds the wait.
-func Start(ctx context.Context, binary, dir string) (*Server, error) {
+// Start starts the server over dir, with further flags if there are any, and returns when it answers. Its life does not
+// depend on ctx, which bounds the wait.
+func Start(ctx context.Context, binary, dir string, flags ...string) (*Server, error) {
 	var errs []error
 	for range portAttempts {
-		s, err := start(ctx, binary, dir)
+		s, err := start(ctx, binary, dir, flags)
 		if err == nil {
 			return s, nil
 		}
@@ -71,14 +72,14 @@ func Start(ctx context.Context, binary, dir string) (*Server, error) {
 	return nil, errors.Join(errs...)
 }
 
-func start(ctx context.Context, binary, dir string) (*Server, error) {
+func start(ctx context.Context, binary, dir string, flags []string) (*Server, error) {
 	addr, err := freeAddr(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{Endpoint: "http://" + addr, dir: dir, done: make(chan struct{}), log: &safeBuffer{}}
-	s.cmd = exec.CommandContext(context.WithoutCancel(ctx), binary,
-		"--port", addr, "--access", AccessKey, "--secret", SecretKey, "--quiet", "--keep-alive", "--health", "/health", "posix", dir)
+	argv := append([]string{"--port", addr, "--access", AccessKey, "--secret", SecretKey, "--quiet", "--keep-alive", "--health", "/health"}, flags...)
+	s.cmd = exec.CommandContext(context.WithoutCancel(ctx), binary, append(argv, "posix", dir)...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", binary, err)

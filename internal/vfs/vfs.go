@@ -60,6 +60,9 @@ type File interface {
 	// Sync makes the file's bytes and length durable (fdatasync). An error means that nothing is known
 	// of what was written since the last Sync, for ever: do not try again.
 	Sync() error
+	// WriteZeros is WriteAt of n zeros, for bytes that are not expected to be read before they are written
+	// again. After an error any part of them may have been written.
+	WriteZeros(off, n int64) error
 	// Truncate sets the length. New bytes read as zeros.
 	Truncate(size int64) error
 	// Fallocate reserves disk space for [off, off+n) within or beyond the present length, which it

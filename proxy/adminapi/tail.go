@@ -1,12 +1,14 @@
 package adminapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
+	"golang.org/x/sync/errgroup"
 
 	adminv1 "github.com/stratamq/stratamq/api/admin/v1"
 	"github.com/stratamq/stratamq/message"
@@ -35,19 +37,17 @@ type cursor struct {
 	next  message.Offset
 }
 
-// TailMessages streams messages until the caller ends it.
+// TailMessages streams messages until the caller ends it, or until the server stops.
 func (s *Service) TailMessages(ctx context.Context, req *adminv1.TailMessagesRequest, stream *connect.ServerStream[adminv1.TailMessagesResponse]) error {
 	release, err := s.stream()
 	if err != nil {
 		return err
 	}
 	defer release()
-	if err := s.tail(ctx, req, stream); err != nil {
-		return answerError(s.log, "TailMessages", err)
-	}
-	return nil
+	return answerError(s.log, "TailMessages", s.tail(ctx, req, stream))
 }
 
+// tail never returns nil: a stream ends with the reason why.
 func (s *Service) tail(ctx context.Context, req *adminv1.TailMessagesRequest, stream *connect.ServerStream[adminv1.TailMessagesResponse]) error {
 	if req.GetSql() != "" {
 		return notYet("SQL92 filters")
@@ -206,9 +206,10 @@ func (s *Service) pull(ctx context.Context, t *meta.Topic, c *cursor, wanted fil
 // waitAny waits until a message of the topic may have arrived on any shard, or for a while. It ends with
 // a drain as well as with ctx.
 func waitAny(ctx context.Context, topic message.TopicID, name string, cursors []cursor, tokens map[storelayer.Shard]uint64, draining <-chan struct{}) error {
-	waiting, cancel := context.WithTimeout(ctx, tailWait)
+	waiting, cancel := context.WithTimeoutCause(ctx, tailWait, errWaited)
 	defer cancel()
-	ended := make(chan error, len(tokens))
+	// The first one to end ends the others, which then leave their places.
+	group, waiting := errgroup.WithContext(waiting)
 	for shard, token := range tokens {
 		var queues []message.QueueID
 		for _, c := range cursors {
@@ -216,32 +217,29 @@ func waitAny(ctx context.Context, topic message.TopicID, name string, cursors []
 				queues = append(queues, c.id)
 			}
 		}
-		go func() {
-			ended <- shard.Wait(waiting, &storelayer.WaitRequest{Group: name, Topic: topic, Queues: queues, Token: token})
-		}()
+		group.Go(func() error {
+			err := shard.Wait(waiting, &storelayer.WaitRequest{Group: name, Topic: topic, Queues: queues, Token: token})
+			return cmp.Or(err, errWaited)
+		})
 	}
-	var first error
-	stopped := false
-	for range tokens {
+	group.Go(func() error {
 		select {
-		case err := <-ended:
-			if err != nil && waiting.Err() == nil {
-				first = errors.Join(first, err)
-			}
 		case <-draining:
-			stopped = true
-			cancel()
-			<-ended
-			draining = nil
+			return connect.NewError(connect.CodeUnavailable, errors.New("the server is stopping"))
+		case <-waiting.Done():
+			return context.Cause(waiting)
 		}
-		cancel() // one is enough; the others leave their places
-	}
+	})
+	err := group.Wait()
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case stopped:
-		return connect.NewError(connect.CodeUnavailable, errors.New("the server is stopping"))
+	case errors.Is(err, errWaited), errors.Is(err, context.DeadlineExceeded):
+		return nil
 	default:
-		return first
+		return err
 	}
 }
+
+// errWaited says that a wait is over and that another look is worth while.
+var errWaited = errors.New("waited")

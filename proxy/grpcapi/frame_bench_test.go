@@ -12,8 +12,10 @@ import (
 func BenchmarkDelivery(b *testing.B) {
 	m := message.Message{Topic: testTopic, Body: []byte(strings.Repeat("x", 1<<10)), BornTime: 1_700_000_000_123, StoreTime: 1_700_000_000_456}
 	for _, p := range [][2]string{
-		{message.PropertyMessageID, "01AABBCCDDEEFF00110000000000000001"}, {message.PropertyTag, "created"},
-		{message.PropertyKeys, "order-1"}, {message.PropertyBornHost, "host"},
+		{message.PropertyMessageID, "01AABBCCDDEEFF00110000000000000001"},
+		{message.PropertyTag, "created"},
+		{message.PropertyKeys, "order-1"},
+		{message.PropertyBornHost, "host"},
 	} {
 		m.Properties, _ = message.AppendProperty(m.Properties, p[0], p[1])
 	}

@@ -109,8 +109,13 @@ func TestHeaderTooLarge(t *testing.T) {
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
 	for _, h := range [][2]string{
-		{":method", "POST"}, {":scheme", "http"}, {":path", "/" + pb.ServiceName + "/Heartbeat"}, {":authority", "x"},
-		{"content-type", "application/grpc"}, {"te", "trailers"}, {"x-big", strings.Repeat("b", 70<<10)},
+		{":method", "POST"},
+		{":scheme", "http"},
+		{":path", "/" + pb.ServiceName + "/Heartbeat"},
+		{":authority", "x"},
+		{"content-type", "application/grpc"},
+		{"te", "trailers"},
+		{"x-big", strings.Repeat("b", 70<<10)},
 	} {
 		if err := encoder.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]}); err != nil {
 			t.Fatal(err)

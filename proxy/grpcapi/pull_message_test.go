@@ -78,9 +78,9 @@ func (r *rig) single(n int) *pb.MessageQueue {
 	return &pb.MessageQueue{Topic: topicResource("single")}
 }
 
-// queueOf is the queue that single fills.
-func (r *rig) queueOf(name string) message.Queue {
-	topic, err := r.directory.TopicByName(r.t.Context(), name)
+// singleQueue is the queue that single fills.
+func (r *rig) singleQueue() message.Queue {
+	topic, err := r.directory.TopicByName(r.t.Context(), "single")
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -90,8 +90,8 @@ func (r *rig) queueOf(name string) message.Queue {
 func TestPullMessage(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	queue := r.single(10)
-	r.shard.Trim(r.queueOf("single"), 6) // 0 … 5 are in the bucket only
-	r.shard.Expire(r.queueOf("single"), 1)
+	r.shard.Trim(r.singleQueue(), 6) // 0 … 5 are in the bucket only
+	r.shard.Expire(r.singleQueue(), 1)
 	pull := func(offset int64, expression string) pullFrames {
 		return r.pull(&pb.PullMessageRequest{
 			Group: groupResource(), MessageQueue: queue, Offset: offset, BatchSize: 3,
@@ -122,7 +122,7 @@ func TestPullMessage(t *testing.T) {
 			got, bodies := pull(c.offset, c.filter), ""
 			for _, m := range got.messages {
 				bodies += string(m.GetBody()[len("body "):]) + " "
-				if p := m.GetSystemProperties(); p.ReceiptHandle != nil || p.GetDeliveryAttempt() != 1 || p.GetBodyDigest().GetType() != pb.DigestType_MD5 {
+				if p := m.GetSystemProperties(); p.ReceiptHandle != nil || p.GetDeliveryAttempt() != 1 || p.GetBodyDigest().GetType() != pb.DigestType_SHA1 {
 					t.Errorf("properties %v", p)
 				}
 			}
@@ -163,8 +163,8 @@ func TestOffsets(t *testing.T) {
 			t.Errorf("after a commit of %d: %v", offset, got)
 		}
 	}
-	r.shard.Trim(r.queueOf("single"), 2)
-	r.shard.Expire(r.queueOf("single"), 1)
+	r.shard.Trim(r.singleQueue(), 2)
+	r.shard.Expire(r.singleQueue(), 1)
 	query := func(policy pb.QueryOffsetPolicy, at *timestamppb.Timestamp) *pb.QueryOffsetResponse {
 		resp, err := r.client.QueryOffset(r.as("consumer"), &pb.QueryOffsetRequest{MessageQueue: queue, QueryOffsetPolicy: policy, Timestamp: at})
 		if err != nil {

@@ -5,7 +5,7 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"context"
-	"crypto/md5"
+	"crypto/sha1"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -25,8 +25,8 @@ import (
 	"github.com/stratamq/stratamq/storelayer"
 )
 
-func md5Text(body []byte) string {
-	sum := md5.Sum(body)
+func sha1Text(body []byte) string {
+	sum := sha1.Sum(body)
 	return strings.ToUpper(hex.EncodeToString(sum[:]))
 }
 
@@ -36,9 +36,16 @@ func TestDeliveryIsWhatTheGeneratedDecoderReads(t *testing.T) {
 	stored := message.Message{Topic: "orders", Queue: message.Queue{Topic: 1, ID: 3}, Offset: 7, BornTime: 1_700_000_000_123, StoreTime: 1_700_000_000_456}
 	stored.Body = []byte("body")
 	for _, p := range [][2]string{
-		{message.PropertyMessageID, "01AB"}, {message.PropertyTag, "t"}, {message.PropertyKeys, "k1 k2"},
-		{message.PropertyBornHost, "h"}, {message.PropertyTraceContext, "tr"}, {"color", "blue"}, {"empty", ""},
-		{message.PropertyDeadLetterTopic, "origin"}, {message.PropertyDeadLetterID, "00FF"}, {message.PropertyMessageGroup, "hidden"},
+		{message.PropertyMessageID, "01AB"},
+		{message.PropertyTag, "t"},
+		{message.PropertyKeys, "k1 k2"},
+		{message.PropertyBornHost, "h"},
+		{message.PropertyTraceContext, "tr"},
+		{"color", "blue"},
+		{"empty", ""},
+		{message.PropertyDeadLetterTopic, "origin"},
+		{message.PropertyDeadLetterID, "00FF"},
+		{message.PropertyMessageGroup, "hidden"},
 	} {
 		var err error
 		if stored.Properties, err = message.AppendProperty(stored.Properties, p[0], p[1]); err != nil {
@@ -63,7 +70,7 @@ func TestDeliveryIsWhatTheGeneratedDecoderReads(t *testing.T) {
 			UserProperties: map[string]string{"color": "blue", "empty": ""},
 			SystemProperties: &pb.SystemProperties{
 				Tag: new("t"), Keys: []string{"k1", "k2"}, MessageId: "01AB",
-				BodyDigest:   &pb.Digest{Type: pb.DigestType_MD5, Checksum: md5Text([]byte("body"))},
+				BodyDigest:   &pb.Digest{Type: pb.DigestType_SHA1, Checksum: sha1Text([]byte("body"))},
 				BodyEncoding: pb.Encoding_IDENTITY, MessageType: pb.MessageType_NORMAL,
 				BornTimestamp: protoTime(1_700_000_000_123), BornHost: "h", StoreTimestamp: protoTime(1_700_000_000_456),
 				ReceiptHandle: new(handle.String()), QueueId: 3, QueueOffset: new(int64(7)), DeliveryAttempt: new(int32(2)),
@@ -110,7 +117,7 @@ func TestJunkOnPublish(t *testing.T) {
 	r.mustSend(m)
 	got := r.receive(receiveRequest(1)).messages[0].GetSystemProperties()
 	if got.GetQueueId() > 1 || got.GetQueueOffset() != 0 || got.GetDeliveryAttempt() != 1 || got.GetReceiptHandle() == "junk" ||
-		got.GetDeadLetterQueue() != nil || got.GetBodyDigest().GetChecksum() != md5Text([]byte("body")) || got.InvisibleDuration != nil {
+		got.GetDeadLetterQueue() != nil || got.GetBodyDigest().GetChecksum() != sha1Text([]byte("body")) || got.InvisibleDuration != nil {
 		t.Errorf("%v", got)
 	}
 }
@@ -259,7 +266,7 @@ func TestLargeBodyAlone(t *testing.T) {
 			r.mustSend(m)
 		}
 		if cold {
-			r.shard.Trim(r.queueOf("single"), message.Offset(len(sizes)))
+			r.shard.Trim(r.singleQueue(), message.Offset(len(sizes)))
 		}
 		req := receiveRequest(32)
 		req.MessageQueue.Topic = topicResource("single")
@@ -322,7 +329,7 @@ func TestCompressedBody(t *testing.T) {
 			r.mustSend(m)
 			got := r.receive(receiveRequest(1)).messages[0]
 			p := got.GetSystemProperties()
-			if !bytes.Equal(got.GetBody(), c.want) || p.GetBodyEncoding() != c.encoding || p.GetBodyDigest().GetChecksum() != md5Text(c.want) {
+			if !bytes.Equal(got.GetBody(), c.want) || p.GetBodyEncoding() != c.encoding || p.GetBodyDigest().GetChecksum() != sha1Text(c.want) {
 				t.Errorf("%d bytes, %v, digest %v", len(got.GetBody()), p.GetBodyEncoding(), p.GetBodyDigest())
 			}
 		})

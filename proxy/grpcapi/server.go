@@ -28,6 +28,10 @@ const (
 	deadPeerTimeout   = 20 * time.Second
 )
 
+// streamWorkers is how many goroutines serve calls one after the other and so keep the stacks that they have grown; a
+// call that finds none free, as behind long polls, gets a goroutine of its own.
+const streamWorkers = 64
+
 // Server serves RocketMQ's gRPC v2 protocol. It is safe for concurrent use.
 type Server struct {
 	pb.UnimplementedMessagingServiceServer
@@ -69,6 +73,7 @@ func New(config Config, p *proxy.Proxy, creds credentials.TransportCredentials, 
 		grpc.Creds(creds),
 		grpc.ForceServerCodecV2(newCodec(&s.inFlight)),
 		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxRecvMsgSize(maxRequestBytes),
 		grpc.MaxSendMsgSize(maxInflated+maxRequestBytes),

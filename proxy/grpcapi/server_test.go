@@ -40,6 +40,7 @@ type rig struct {
 type rigOptions struct {
 	config   func(*Config)
 	proxy    func(*proxy.Config)
+	shard    storelayer.Shard // instead of the one in memory
 	listener net.Listener
 	dial     func(context.Context, string) (net.Conn, error)
 }
@@ -60,7 +61,11 @@ func newRig(t *testing.T, options rigOptions) *rig {
 	}
 	registry := prometheus.NewRegistry()
 	var err error
-	r.proxy, err = proxy.New(proxyConfig, r.directory, []storelayer.Shard{r.shard}, r.history,
+	var shard storelayer.Shard = r.shard
+	if options.shard != nil {
+		shard = options.shard
+	}
+	r.proxy, err = proxy.New(proxyConfig, r.directory, []storelayer.Shard{shard}, r.history,
 		proxy.NewMetrics(registry, proxyConfig.MetricTopics, log), log)
 	if err != nil {
 		t.Fatal(err)

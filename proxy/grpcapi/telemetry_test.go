@@ -160,25 +160,29 @@ func TestSettingsRefused(t *testing.T) {
 	}
 	many := properties(33, 1)
 	for name, c := range map[string]struct {
-		ctx      context.Context
+		client   string
 		settings *pb.Settings
 		code     pb.Code
 		text     string
 	}{
-		"no client id":      {t.Context(), producerSettings(pb.Language_JAVA), pb.Code_CLIENT_ID_REQUIRED, "header x-mq-client-id is missing"},
-		"no pub_sub":        {r.as("c"), &pb.Settings{ClientType: pb.ClientType_PRODUCER.Enum()}, pb.Code_UNRECOGNIZED_CLIENT_TYPE, "settings are neither a producer's publishing nor a consumer's subscription"},
-		"no client type":    {r.as("c"), &pb.Settings{PubSub: producerSettings(0).PubSub}, pb.Code_UNRECOGNIZED_CLIENT_TYPE, "settings are neither a producer's publishing nor a consumer's subscription"},
-		"unknown type":      {r.as("c"), &pb.Settings{ClientType: pb.ClientType(77).Enum(), PubSub: producerSettings(0).PubSub}, pb.Code_UNRECOGNIZED_CLIENT_TYPE, "settings are neither a producer's publishing nor a consumer's subscription"},
-		"unknown group":     {r.as("c"), consumerSettings(pb.ClientType_PUSH_CONSUMER, pb.Language_GOLANG), pb.Code_CONSUMER_GROUP_NOT_FOUND, "consumer group not found: billing"},
-		"33 properties":     {r.as("c"), withProperties(many), pb.Code_INVALID_CLIENT_PROPERTIES, "more than 32 client properties"},
-		"a reserved prefix": {r.as("c"), withProperties(map[string]string{"rocketmq.x": ""}), pb.Code_INVALID_CLIENT_PROPERTIES, "client property key begins with rocketmq."},
-		"a digit first":     {r.as("c"), withProperties(map[string]string{"1x": ""}), pb.Code_INVALID_CLIENT_PROPERTIES, "client property key is not a letter followed by up to 63 of a-z A-Z 0-9 _ . -"},
-		"a key of 65":       {r.as("c"), withProperties(map[string]string{strings.Repeat("k", 65): ""}), pb.Code_INVALID_CLIENT_PROPERTIES, "client property key is not a letter followed by up to 63 of a-z A-Z 0-9 _ . -"},
-		"a value of 257":    {r.as("c"), withProperties(map[string]string{"k": strings.Repeat("值", 257)}), pb.Code_INVALID_CLIENT_PROPERTIES, "client property value is longer than 256 characters"},
-		"too large":         {r.as("c"), withProperties(properties(20, 250)), pb.Code_INVALID_CLIENT_PROPERTIES, "client properties are larger than 4096 bytes"},
+		"no client id":      {"", producerSettings(pb.Language_JAVA), pb.Code_CLIENT_ID_REQUIRED, "header x-mq-client-id is missing"},
+		"no pub_sub":        {"c", &pb.Settings{ClientType: pb.ClientType_PRODUCER.Enum()}, pb.Code_UNRECOGNIZED_CLIENT_TYPE, "settings are neither a producer's publishing nor a consumer's subscription"},
+		"no client type":    {"c", &pb.Settings{PubSub: producerSettings(0).PubSub}, pb.Code_UNRECOGNIZED_CLIENT_TYPE, "settings are neither a producer's publishing nor a consumer's subscription"},
+		"unknown type":      {"c", &pb.Settings{ClientType: pb.ClientType(77).Enum(), PubSub: producerSettings(0).PubSub}, pb.Code_UNRECOGNIZED_CLIENT_TYPE, "settings are neither a producer's publishing nor a consumer's subscription"},
+		"unknown group":     {"c", consumerSettings(pb.ClientType_PUSH_CONSUMER, pb.Language_GOLANG), pb.Code_CONSUMER_GROUP_NOT_FOUND, "consumer group not found: billing"},
+		"33 properties":     {"c", withProperties(many), pb.Code_INVALID_CLIENT_PROPERTIES, "more than 32 client properties"},
+		"a reserved prefix": {"c", withProperties(map[string]string{"rocketmq.x": ""}), pb.Code_INVALID_CLIENT_PROPERTIES, "client property key begins with rocketmq."},
+		"a digit first":     {"c", withProperties(map[string]string{"1x": ""}), pb.Code_INVALID_CLIENT_PROPERTIES, "client property key is not a letter followed by up to 63 of a-z A-Z 0-9 _ . -"},
+		"a key of 65":       {"c", withProperties(map[string]string{strings.Repeat("k", 65): ""}), pb.Code_INVALID_CLIENT_PROPERTIES, "client property key is not a letter followed by up to 63 of a-z A-Z 0-9 _ . -"},
+		"a value of 257":    {"c", withProperties(map[string]string{"k": strings.Repeat("值", 257)}), pb.Code_INVALID_CLIENT_PROPERTIES, "client property value is longer than 256 characters"},
+		"too large":         {"c", withProperties(properties(20, 250)), pb.Code_INVALID_CLIENT_PROPERTIES, "client properties are larger than 4096 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			stream, err := r.client.Telemetry(c.ctx)
+			ctx := t.Context()
+			if c.client != "" {
+				ctx = r.as(c.client)
+			}
+			stream, err := r.client.Telemetry(ctx)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -100,7 +100,7 @@ func BenchmarkBare(b *testing.B) {
 			}
 			defer func() { _ = f.Close() }()
 			for off := int64(0); off < length; off += fillStep {
-				if _, err := f.WriteAt(zeroStep[:], off); err != nil {
+				if err := f.WriteZeros(off, fillStep); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -291,6 +291,56 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
+// TestFullDiskAtARoll: a disk without room for the next segment's header is no reason to give up either.
+func TestFullDiskAtARoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := memfs.New(1)
+		opts := testOptions(fs, 1)
+		opts.Create, opts.Clock = true, clock.Runtime()
+		opts.SegmentSize, opts.FillChunk = 8<<20, 1<<20
+		l := openRunning(t, opts)
+		big := func() *textBatch { return &textBatch{texts: [][]byte{make([]byte, 900<<10)}} }
+		for range 5 {
+			if err := l.Append(t.Context(), big(), AckDurable); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		free, err := fs.FreeSpace("/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fs.SetCapacity(memfs.DefaultCapacity - free + 2<<20) // what is left of this segment
+		answers := make(chan error, 10)
+		for range 5 {
+			if err := l.Submit(&Request{Batch: big(), Done: func(err error) { answers <- err }}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if err := l.Fenced(); err != nil {
+			t.Fatalf("a full disk has fenced the log: %v", err)
+		}
+		if n := len(answers); n == 0 || n == 5 {
+			t.Fatalf("%d of 5 answered on a full disk", n)
+		}
+		if err := l.Submit(&Request{Batch: texts("x")}); !errors.Is(err, ErrFull) {
+			t.Fatalf("submit on a full disk: %v", err)
+		}
+		fs.SetCapacity(memfs.DefaultCapacity)
+		time.Sleep(2 * fullRetry)
+		synctest.Wait()
+		for range 5 {
+			if err := <-answers; err != nil {
+				t.Error(err)
+			}
+		}
+		if err := l.Append(t.Context(), big(), AckDurable); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestStoreTimeNeverGoesBack(t *testing.T) {
 	c := clock.NewManual(testWall)
 	opts := testOptions(memfs.New(1), 1)

@@ -30,6 +30,7 @@ type frameBuf struct {
 	bytes  int64          // of reqs, as they were admitted
 	create *segmentHeader // the segment that this frame begins, or nil
 	local  int            // how many of reqs want AckLocal
+	eager  int            // how many of reqs somebody waits for
 	err    error          // what became of it
 }
 
@@ -84,6 +85,9 @@ func (l *Log) fill(f *frameBuf, reqs []*Request) (rest []*Request) {
 		f.bytes += r.size
 		if r.Ack == AckLocal {
 			f.local++
+		}
+		if !r.Lazy {
+			f.eager++
 		}
 	}
 	return reqs
@@ -167,9 +171,12 @@ func (c *committer) encode(ctx context.Context) {
 	l := c.l
 	idle := l.idleTimer()
 	defer idle.Stop()
+	lazy := l.opts.Clock.NewTimer(lazyAfter)
+	defer lazy.Stop()
 	f := <-c.free
 	var taken, todo []*Request // todo is the part of taken that no frame has
 	var rollAsked, isReady, idleDue, stopping bool
+	var lazyWaits, lazyDue bool // the frame holds only what nobody waits for: since when, and whether that was long enough
 	for {
 		if !stopping && ctx.Err() != nil {
 			stopping = true
@@ -203,6 +210,20 @@ func (c *committer) encode(ctx context.Context) {
 			}
 			continue
 		}
+		if f.eager == 0 && len(todo) == 0 && !rollAsked && !prove && !stopping && !lazyDue {
+			if !lazyWaits {
+				lazy.Reset(lazyAfter)
+				lazyWaits = true
+			}
+			select {
+			case <-l.queue.wake:
+			case <-lazy.C():
+				lazyDue = true
+			case <-ctx.Done():
+			case <-l.fence.raised:
+			}
+			continue
+		}
 		if !isReady {
 			wake := l.queue.wake
 			if len(todo) > 0 {
@@ -222,6 +243,7 @@ func (c *committer) encode(ctx context.Context) {
 		l.seal(f)
 		c.toWrite <- f
 		isReady, rollAsked, idleDue = false, false, false
+		lazyWaits, lazyDue = false, false
 		l.resetIdle(idle)
 		f = <-c.free
 	}

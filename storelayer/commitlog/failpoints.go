@@ -12,6 +12,7 @@ var (
 	fpAfterDirSync     = failpoint.Register("commitlog/after-segment-dirsync")
 	fpBeforeWrite      = failpoint.Register("commitlog/before-write")
 	fpAfterWrite       = failpoint.Register("commitlog/after-write") // before the sync
+	fpBeforeSync       = failpoint.Register("commitlog/before-sync") // local requests have been answered
 	fpAfterSync        = failpoint.Register("commitlog/after-sync")
 	fpBeforeAnswer     = failpoint.Register("commitlog/before-answer") // applied, nobody told
 	fpBeforeFillSync   = failpoint.Register("commitlog/before-fill-sync")

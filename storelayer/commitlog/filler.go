@@ -19,8 +19,6 @@ const (
 	fullRetry = time.Second
 )
 
-var zeroStep [fillStep]byte
-
 // filler writes zeros ahead of the committer, so that a frame's sync changes no extents and a full
 // disk is met before it matters. It keeps a file ready for the next segment as well.
 type filler struct {
@@ -156,7 +154,7 @@ func (f *filler) fill(file vfs.File, off, length int64) (end int64, err error) {
 			return off, err
 		}
 	}
-	if _, err := file.WriteAt(zeroStep[:end-off], off); err != nil {
+	if err := file.WriteZeros(off, end-off); err != nil {
 		return off, err
 	}
 	fpBeforeFillSync.Hit()
@@ -221,6 +219,21 @@ func (f *filler) run(ctx context.Context) {
 			return
 		}
 		f.full.Store(false)
+	}
+}
+
+// waitForRoom refuses requests and waits a while for a disk that is full. It is the committer's call.
+func (f *filler) waitForRoom(ctx context.Context) error {
+	f.full.Store(true)
+	t := f.l.opts.Clock.NewTimer(fullRetry)
+	defer t.Stop()
+	select {
+	case <-t.C():
+		return nil
+	case <-f.l.fence.raised:
+		return f.l.fence.err()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: stopped while it waited for room", ErrFull)
 	}
 }
 

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 
+	"github.com/stratamq/stratamq/internal/clock"
 	"github.com/stratamq/stratamq/internal/vfs/memfs"
 	"github.com/stratamq/stratamq/internal/vfs/osfs"
 	"github.com/stratamq/stratamq/message"
@@ -148,5 +150,50 @@ func TestRollAndTrim(t *testing.T) {
 	}
 	if _, r, err := l.ReadRecord(nil, b.at[0]); err != nil || string(r.Body) != "one" {
 		t.Fatal(err)
+	}
+}
+
+// TestLazy: what nobody waits for makes no frame of its own until its time has passed, and stands before what came after it.
+func TestLazy(t *testing.T) {
+	opts := testOptions(memfs.New(1), 1)
+	opts.Create = true
+	manual := clock.NewManual(testWall)
+	opts.Clock = manual
+	frames := make(chan int, 16)
+	opts.Apply = func(f Frame) { frames <- f.Count }
+	l := openRunning(t, opts)
+	<-frames // the epoch's first
+	lazy := texts("lazy")
+	done := make(chan error, 2)
+	if err := l.Submit(&Request{Batch: lazy, Lazy: true, Done: func(err error) { done <- err }}); err != nil {
+		t.Fatal(err)
+	}
+	eager := texts("eager")
+	if err := l.Append(t.Context(), eager, AckDurable); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if n := <-frames; n != 2 || lazy.at[0] >= eager.at[0] {
+		t.Errorf("a frame of %d records, the lazy one at %d, the other at %d", n, lazy.at[0], eager.at[0])
+	}
+	if err := l.Submit(&Request{Batch: texts("alone"), Lazy: true, Done: func(err error) { done <- err }}); err != nil {
+		t.Fatal(err)
+	}
+	for waiting := true; waiting; {
+		manual.Advance(lazyAfter)
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			waiting = false
+		default:
+			runtime.Gosched()
+		}
+	}
+	if n := <-frames; n != 1 {
+		t.Errorf("a frame of %d records", n)
 	}
 }

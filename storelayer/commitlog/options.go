@@ -31,6 +31,9 @@ const (
 // DefaultIdleAfter is how long nothing must come before a frame without records proves the last one.
 const DefaultIdleAfter = time.Second
 
+// lazyAfter is how long a lazy request waits at most for a frame that somebody else needs.
+const lazyAfter = 5 * time.Millisecond
+
 // Options are the parts and settings of a log. FS, Dir, Clock and Rand must be given.
 type Options struct {
 	FS    vfs.FS
@@ -138,6 +141,9 @@ type Batch interface {
 type Request struct {
 	Batch Batch
 	Ack   AckMode
+	// Lazy says that nobody waits for this request: it lies in memory until another one makes a frame, or
+	// until lazyAfter has passed, so that it costs no sync of its own.
+	Lazy bool
 	// Done is called exactly once if Submit returned nil, from a goroutine that the log waits for: it
 	// must not block. An error means "unknown until recovery".
 	Done func(err error)

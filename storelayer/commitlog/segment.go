@@ -2,6 +2,7 @@ package commitlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -131,6 +132,9 @@ func (l *Log) createSegment(h segmentHeader, spare *spareFile) (*segment, error)
 	fpAfterCreate.Hit()
 	fail := func(err error) (*segment, error) {
 		_ = spare.file.Close() // the file is of no use; Open removes it
+		if errors.Is(err, vfs.ErrNoSpace) {
+			_ = l.opts.FS.Remove(spare.path) // unless it must make room for the next try
+		}
 		return nil, fmt.Errorf("create segment at position %d: %w", uint64(h.base), err)
 	}
 	if _, err := spare.file.WriteAt(h.page(), 0); err != nil {
@@ -138,7 +142,7 @@ func (l *Log) createSegment(h segmentHeader, spare *spareFile) (*segment, error)
 	}
 	fpBeforeHeaderSync.Hit()
 	if err := spare.file.Sync(); err != nil {
-		return fail(err)
+		return fail(fmt.Errorf("%w: %w", errSync, err))
 	}
 	fpAfterHeaderSync.Hit()
 	name := path.Join(l.opts.Dir, segmentName(h.base))
@@ -148,7 +152,7 @@ func (l *Log) createSegment(h segmentHeader, spare *spareFile) (*segment, error)
 	fpAfterRename.Hit()
 	if !bugNoDirSync {
 		if err := l.opts.FS.SyncDir(l.opts.Dir); err != nil {
-			return fail(err)
+			return fail(fmt.Errorf("%w: %w", errSync, err))
 		}
 	}
 	fpAfterDirSync.Hit()
@@ -176,6 +180,9 @@ func (l *Log) newSpare(length int64) (*spareFile, error) {
 	}
 	if err := file.Truncate(length); err != nil {
 		_ = file.Close() // of no use; Open removes it
+		if errors.Is(err, vfs.ErrNoSpace) {
+			_ = l.opts.FS.Remove(name) // unless it must make room for the next try
+		}
 		return nil, fmt.Errorf("size segment file: %w", err)
 	}
 	return &spareFile{path: name, file: file, length: length, filled: pageSize}, nil

@@ -2,7 +2,10 @@ package commitlog
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/stratamq/stratamq/internal/vfs"
 )
 
 // write brings frames to the disk one at a time, and is the only one who does. The first failure
@@ -29,7 +32,7 @@ func (c *committer) write(ctx context.Context) {
 // commit writes a sealed frame and makes it durable. Its local requests are answered in between.
 func (l *Log) commit(ctx context.Context, f *frameBuf) error {
 	if f.create != nil {
-		if err := l.roll(f.create); err != nil {
+		if err := l.roll(ctx, f.create); err != nil {
 			return err
 		}
 	}
@@ -50,6 +53,7 @@ func (l *Log) commit(ctx context.Context, f *frameBuf) error {
 	if f.local > 0 {
 		f.answer(AckLocal, nil)
 	}
+	fpBeforeSync.Hit()
 	began := l.opts.Clock.Boot()
 	if err := s.file.Sync(); err != nil {
 		return fmt.Errorf("sync frame at position %d: %w", uint64(f.head.position), err)
@@ -77,8 +81,15 @@ func (f *frameBuf) answer(mode AckMode, err error) {
 }
 
 // roll makes the segment that the encoder planned the active one. Everything before it is durable.
-func (l *Log) roll(h *segmentHeader) error {
+// A disk without room for it is waited for, as the filler waits.
+func (l *Log) roll(ctx context.Context, h *segmentHeader) error {
 	s, err := l.createSegment(*h, l.filler.takeSpare(h.length))
+	for errors.Is(err, vfs.ErrNoSpace) && !errors.Is(err, errSync) && l.filler.running {
+		if waited := l.filler.waitForRoom(ctx); waited != nil {
+			return waited
+		}
+		s, err = l.createSegment(*h, l.filler.takeSpare(h.length))
+	}
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ func (c *Clients) Report(now int64, clients ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, client := range clients {
+		client = clientName(client)
 		c.mu.seen[client] = max(c.mu.seen[client], now)
 		delete(c.mu.gone, client)
 	}
@@ -43,6 +44,7 @@ func (c *Clients) Report(now int64, clients ...string) {
 func (c *Clients) Gone(now int64, client string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	client = clientName(client)
 	delete(c.mu.seen, client)
 	c.mu.gone[client] = now
 }
@@ -52,6 +54,7 @@ func (c *Clients) Gone(now int64, client string) {
 func (c *Clients) Horizon(client string) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	client = clientName(client)
 	if gone, ok := c.mu.gone[client]; ok {
 		return gone
 	}
@@ -75,6 +78,9 @@ func (c *Clients) Sweep(now int64) {
 		clear(c.mu.gone)
 	}
 }
+
+// clientName returns what is kept of a client's name: records have room for no more.
+func clientName(client string) string { return client[:min(len(client), maxNameLen)] }
 
 // clientRef stands for a client's name in a delivery, so that deliveries hold no pointers. Zero is no client.
 type clientRef uint32

@@ -177,6 +177,7 @@ func FuzzDecodeCommit(f *testing.F)     { fuzzRecord(f, message.RecordCommit, De
 func FuzzDecodeDeadLetter(f *testing.F) { fuzzRecord(f, message.RecordDeadLetter, DecodeDeadLetter) }
 func FuzzDecodeGroup(f *testing.F)      { fuzzRecord(f, message.RecordGroupCreate, DecodeGroup) }
 func FuzzDecodeEpochStart(f *testing.F) { fuzzRecord(f, message.RecordEpochStart, DecodeEpochStart) }
+
 func FuzzDecodeTopicDelete(f *testing.F) {
 	fuzzRecord(f, message.RecordTopicDelete, DecodeTopicDelete)
 }

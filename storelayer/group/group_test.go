@@ -222,8 +222,3 @@ func TestTopicDelete(t *testing.T) {
 }
 
 // TestClientNames: names that no delivery has are forgotten.
-
-// nextDue is when the next lease of the test queue ends.
-func (b *bench) nextDue() (int64, bool) {
-	return b.g.NextDue(b.m, testQueue.Topic, []message.QueueID{testQueue.ID})
-}

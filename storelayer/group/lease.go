@@ -167,21 +167,18 @@ func (g *Group) HasReady(m Moment, q message.Queue, next message.Offset) bool {
 	return ok
 }
 
-// NextDue returns the earliest instant, in Unix milliseconds, at which a lease of the group in one of a topic's queues
-// ends; false if there is none. A caller that cannot lease from a queue leaves it out, or it would wait for nothing but
-// what it may not have. A client that lives on moves the instant, so that a caller asks again when it has come.
-func (g *Group) NextDue(m Moment, topic message.TopicID, queues []message.QueueID) (int64, bool) {
-	earliest := int64(math.MaxInt64)
-	for _, id := range queues {
-		p := g.queues[message.Queue{Topic: topic, ID: id}]
-		if p == nil {
-			continue
-		}
-		if _, d, ok := g.peek(m, p, math.MaxInt64); ok {
-			earliest = min(earliest, g.end(m, d))
-		}
+// NextDue returns the earliest instant, in Unix milliseconds, at which a lease of the group in a queue ends; false if
+// there is none. A client that lives on moves it, so that a caller asks again when the instant has come.
+func (g *Group) NextDue(m Moment, q message.Queue) (int64, bool) {
+	p := g.queues[q]
+	if p == nil || p.resets > 0 {
+		return 0, false
 	}
-	return earliest, earliest != math.MaxInt64
+	_, d, ok := g.peek(m, p, math.MaxInt64)
+	if !ok {
+		return 0, false
+	}
+	return g.end(m, d), true
 }
 
 func (g *Group) emitCommit(s *Step, p *progress, r CommitRecord) {
@@ -210,7 +207,7 @@ func (g *Group) emitLease(m Moment, p *progress, in *LeaseInput, d *Decision) {
 			v.runs = append(v.runs, LeaseRun{First: l.Offset, Count: 1, Attempt: l.Attempt})
 		}
 	}
-	client := in.Client[:min(len(in.Client), maxNameLen)]
+	client := clientName(in.Client)
 	r := LeaseRecord{
 		Key: g.key, Queue: p.queue, Epoch: m.Epoch, Lease: in.Lease, Deadline: d.Deadline,
 		Auto: in.Auto, Client: client, Runs: v.runs,

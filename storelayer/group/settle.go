@@ -150,7 +150,7 @@ const maxGone = 1 << 16
 // keeps the rest for half a minute: they end when they are looked at next, since [Clients.Gone] has ended the client.
 func (g *Group) ClientGone(m Moment, client string) Step {
 	var step Step
-	ref, ok := g.names.refs[client[:min(len(client), maxNameLen)]]
+	ref, ok := g.names.refs[clientName(client)]
 	if !ok {
 		return step
 	}

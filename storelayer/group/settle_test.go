@@ -23,7 +23,7 @@ func TestExhaustion(t *testing.T) {
 	if d = b.g.Lease(b.m, b.input(1, 1)); len(d.Exhausted) != 0 {
 		t.Error("named twice")
 	}
-	if _, ok := b.nextDue(); ok {
+	if _, ok := b.g.NextDue(b.m, testQueue); ok {
 		t.Error("an exhausted message is due")
 	}
 	if c, _ := b.g.Counts(b.m, testQueue, 0, 1); c != (Counts{Exhausted: 1, Lag: 1}) {

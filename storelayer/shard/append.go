@@ -49,6 +49,7 @@ type messageBatch struct {
 	messages []message.Message
 	places   []storelayer.Appended
 	size     int
+	refused  bool // the topic ended before it in the log; set by the committer before encoded is closed
 
 	state   atomic.Int32
 	encoded chan struct{} // closed on leaving encoding
@@ -74,15 +75,25 @@ func (b *messageBatch) AppendTo(dst []byte, at message.Position, storeTime int64
 	if !b.state.CompareAndSwap(batchWaiting, batchEncoding) {
 		return dst, 0
 	}
+	if len(b.messages) > 0 && b.shard.hasEnded(b.messages[0].Queue.Topic) {
+		b.refused = true
+		b.leave()
+		return dst, 0
+	}
 	for i := range b.messages {
 		start := len(dst)
 		dst = b.shard.encodeMessage(dst, &b.messages[i], at, storeTime)
 		b.places[i] = storelayer.Appended{Offset: b.messages[i].Offset, Position: at, StoreTime: storeTime}
 		at += message.Position(len(dst) - start)
 	}
+	b.leave()
+	return dst, len(b.messages)
+}
+
+// leave says that the committer has done with the caller's memory.
+func (b *messageBatch) leave() {
 	b.state.Store(batchEncoded)
 	close(b.encoded)
-	return dst, len(b.messages)
 }
 
 func (b *messageBatch) done(err error) { b.answer <- err }
@@ -106,10 +117,14 @@ func (b *messageBatch) wait(ctx context.Context) ([]storelayer.Appended, error) 
 }
 
 func (b *messageBatch) result(err error) ([]storelayer.Appended, error) {
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, unknown(err)
+	case b.refused:
+		return nil, storelayer.ErrQueueNotFound
+	default:
+		return b.places, nil
 	}
-	return b.places, nil
 }
 
 // encodeMessage gives m its offset and appends its record. Only the committer calls it.
@@ -118,6 +133,13 @@ func (s *Shard) encodeMessage(dst []byte, m *message.Message, at message.Positio
 	m.PhysicalOffset = message.PhysicalOffset(s.id, at)
 	m.StoreTime = storeTime
 	return m.AppendRecord(dst, message.RecordMessage)
+}
+
+// hasEnded reports whether the record that ends a topic stands in the log before what is encoded now. Only the
+// committer calls it: a message behind that record would get an offset of a queue that is no more.
+func (s *Shard) hasEnded(topic message.TopicID) bool {
+	_, ended := s.encoding.ended[topic]
+	return ended
 }
 
 // stateBatch is the records of one decision, and the messages that move with it, in one frame.
@@ -146,6 +168,9 @@ func (b *stateBatch) AppendTo(dst []byte, at message.Position, storeTime int64) 
 		dst = b.shard.encodeMessage(dst, &b.moved[i], at+message.Position(len(dst)-base), storeTime)
 	}
 	for _, r := range b.records {
+		if r.Type == message.RecordTopicDelete {
+			b.shard.encoding.ended[r.Topic] = struct{}{}
+		}
 		dst = r.AppendTo(dst)
 	}
 	return dst, len(b.moved) + len(b.records)

@@ -34,6 +34,7 @@ func (s *Shard) applyFrame(f commitlog.Frame, changes bool) error {
 			return err
 		}
 		s.applying.segment = f.Segment
+		s.activeMessages.Store(0)
 	}
 	err := f.All(func(at message.Position, r message.Record, size int) error {
 		switch {
@@ -71,6 +72,7 @@ func (s *Shard) applyMessage(at message.Position, r message.Record, size int) er
 		return err
 	}
 	s.applying.touched[r.Topic]++
+	s.activeMessages.Add(1)
 	return nil
 }
 
@@ -149,6 +151,9 @@ func (s *Shard) noteLease(r message.Record) error {
 
 // applyTopicDelete ends a topic id on this shard.
 func (s *Shard) applyTopicDelete(at message.Position, r message.Record) error {
+	if _, err := group.DecodeTopicDelete(r); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	s.mu.deleted[r.Topic] = struct{}{}
 	all := make([]*progress, 0, len(s.mu.groups))
@@ -169,17 +174,22 @@ func (s *Shard) applyTopicDelete(at message.Position, r message.Record) error {
 	return nil
 }
 
+// knownProgress returns a group's progress, or nil. Whoever only asks, or holds a handle, does not make a group.
+func (s *Shard) knownProgress(key group.Key) *progress {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.mu.groups[key]
+}
+
 // progressOf returns a group's progress; one that is not known yet begins empty.
 func (s *Shard) progressOf(key group.Key) *progress {
-	s.mu.RLock()
-	p := s.mu.groups[key]
-	s.mu.RUnlock()
-	if p != nil {
+	if p := s.knownProgress(key); p != nil {
 		return p
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p = s.mu.groups[key]; p == nil {
+	p := s.mu.groups[key]
+	if p == nil {
 		p = newProgress(group.New(key))
 		s.mu.groups[key] = p
 	}

@@ -2,12 +2,14 @@ package shard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/stratamq/stratamq/internal/failpoint"
 	"github.com/stratamq/stratamq/message"
+	"github.com/stratamq/stratamq/storelayer"
 	"github.com/stratamq/stratamq/storelayer/group"
 )
 
@@ -21,6 +23,13 @@ const deadLetterRetry = time.Second
 
 // exhaustedPerGroup bounds how many messages of a group one round moves.
 const exhaustedPerGroup = 256
+
+// unreadablePerGroup bounds how many messages of a group that cannot be read one round goes past: one that is
+// damaged must not hold those behind it, and a bucket that is away must not be asked for all of them.
+const unreadablePerGroup = 16
+
+// errUnreadable says that the message itself is why it cannot be moved.
+var errUnreadable = errors.New("message cannot be copied to the dead-letter queue")
 
 // deadLetterer moves messages that have had their last attempt, one after the other, in the background. What it
 // cannot move stays unsettled and is not leased: nothing is lost while the bucket or the metadata are away.
@@ -62,32 +71,46 @@ func (d *deadLetterer) run(ctx context.Context) {
 
 // round moves what is exhausted now and reports whether all of it could be moved.
 func (d *deadLetterer) round(ctx context.Context) bool {
-	s, all := d.shard, true
-	for _, p := range s.allProgress() {
-		p.mu.Lock()
-		exhausted := p.mu.Exhausted(s.moment(), s.maxAttempts(p), exhaustedPerGroup)
-		p.mu.Unlock()
-		for _, e := range exhausted {
-			err := s.moveToDeadLetters(ctx, p, e.Queue, e.Offset, e.Attempt, func(dead message.Queue) group.DeadLetterOutcome {
-				step := p.mu.DeadLetterExhausted(s.moment(), e, dead)
-				return group.DeadLetterOutcome{Step: step, Copy: !step.Empty()}
-			})
-			if ctx.Err() != nil {
-				return true
-			}
-			if err != nil {
-				all = false
-				if s.opts.Events.DeadLetter != nil {
-					s.opts.Events.DeadLetter(p.key.Name, e.Queue, e.Offset, err)
-				}
-				break // the others of this group wait with it: the cause is most likely theirs too
-			}
+	all := true
+	for _, p := range d.shard.allProgress() {
+		moved := d.moveOf(ctx, p)
+		if ctx.Err() != nil {
+			return true
 		}
-		if len(exhausted) == exhaustedPerGroup {
-			d.wake()
-		}
+		all = all && moved
 	}
 	return all
+}
+
+// moveOf moves what is exhausted of one group and reports whether all of it could be moved.
+func (d *deadLetterer) moveOf(ctx context.Context, p *progress) bool {
+	s, unreadable := d.shard, 0
+	p.mu.Lock()
+	exhausted := p.mu.Exhausted(s.moment(), s.maxAttempts(p), exhaustedPerGroup)
+	p.mu.Unlock()
+	for _, e := range exhausted {
+		err := s.moveToDeadLetters(ctx, p, e.Queue, e.Offset, e.Attempt, func(dead message.Queue) group.DeadLetterOutcome {
+			step := p.mu.DeadLetterExhausted(s.moment(), e, dead)
+			return group.DeadLetterOutcome{Step: step, Copy: !step.Empty()}
+		})
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		if s.opts.Events.DeadLetter != nil {
+			s.opts.Events.DeadLetter(p.key.Name, e.Queue, e.Offset, err)
+		}
+		// The cause of any other error is the cause of those behind it, too.
+		if unreadable++; !errors.Is(err, errUnreadable) || unreadable == unreadablePerGroup {
+			return false
+		}
+	}
+	if len(exhausted) == exhaustedPerGroup {
+		d.wake()
+	}
+	return unreadable == 0
 }
 
 // collectExhausted wakes the dead-letterer if a message ran out of attempts while nobody asked for it.
@@ -103,7 +126,7 @@ func (s *Shard) collectExhausted() {
 	}
 }
 
-// maxAttempts is what the group's last lease said; after a restart, before any lease, the default.
+// maxAttempts is what the group's last lease said; the default if it said nothing, or there was none since the start.
 func (s *Shard) maxAttempts(p *progress) int {
 	if n := p.maxAttempts.Load(); n > 0 {
 		return int(n)
@@ -124,13 +147,16 @@ func (s *Shard) moveToDeadLetters(
 	if err != nil {
 		return errDeadLetterTopic(p.key.Name, err)
 	}
+	if s.topicGone(dead.Topic) {
+		return errDeadLetterTopic(p.key.Name, storelayer.ErrQueueNotFound)
+	}
 	stored, err := s.readAny(ctx, q, offset)
 	if err != nil {
-		return fmt.Errorf("read message %d of queue %s for the dead-letter queue: %w", offset, q, err)
+		return fmt.Errorf("%w: read message %d of queue %s: %w", errUnreadable, offset, q, err)
 	}
 	dlq, err := deadLetterCopy(stored, topic, dead, attempt)
 	if err != nil {
-		return fmt.Errorf("message %d of queue %s for the dead-letter queue: %w", offset, q, err)
+		return fmt.Errorf("%w: message %d of queue %s: %w", errUnreadable, offset, q, err)
 	}
 	beforeDeadLetter.Hit()
 	done := newOutcome()

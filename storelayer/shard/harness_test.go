@@ -60,9 +60,15 @@ type rig struct {
 // newRig makes a new shard on fs.
 func newRig(t testing.TB, fsys vfs.FS, seed uint64) *rig {
 	t.Helper()
+	return newRigOf(t, fsys, seed, 128<<10)
+}
+
+// newRigOf makes one with segments of a size in bytes.
+func newRigOf(t testing.TB, fsys vfs.FS, seed uint64, segmentSize int64) *rig {
+	t.Helper()
 	r := &rig{t: t, fs: fsys, clock: clock.NewManual(testWall), dead: &deadLetters{}}
 	r.opts = Options{
-		Config: Config{SegmentSize: 128 << 10, MaxAttempts: 3},
+		Config: Config{SegmentSize: segmentSize, MaxAttempts: 3},
 		ID:     1, FS: fsys, Dir: "/shard", Clock: r.clock, Rand: testRand(seed),
 		Logger: discard(), Create: true,
 		NextEpoch:   func(_ context.Context, last message.Epoch) (message.Epoch, error) { return last + 1, nil },
@@ -95,8 +101,15 @@ func (r *rig) tryOpen() error {
 // stop ends the shard and returns what Run said.
 func (r *rig) stop() error {
 	r.t.Helper()
+	return r.stopWith(func() {})
+}
+
+// stopWith ends the shard and looks at it before its files are closed.
+func (r *rig) stopWith(look func()) error {
+	r.t.Helper()
 	r.cancel()
 	err := <-r.result
+	look()
 	if closeErr := r.Close(); closeErr != nil {
 		r.t.Errorf("close: %v", closeErr)
 	}
@@ -217,3 +230,33 @@ func newMemFS(seed uint64) *memfs.FS { return memfs.New(seed) }
 func testRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 1)) }
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// holdSyncs makes every sync of the log wait until the channel is closed.
+func (r *rig) holdSyncs() chan struct{} {
+	hold := make(chan struct{})
+	r.hookLog(memfs.OpSync, func() memfs.Fault {
+		<-hold
+		return memfs.Fault{}
+	})
+	return hold
+}
+
+// failSyncs makes every sync of the log fail.
+func (r *rig) failSyncs() {
+	r.hookLog(memfs.OpSync, func() memfs.Fault { return memfs.Fault{Err: memfs.ErrInjected} })
+}
+
+// failReads makes every read of the log fail until the returned function is called.
+func (r *rig) failReads() (heal func()) {
+	r.hookLog(memfs.OpMapRead, func() memfs.Fault { return memfs.Fault{Err: memfs.ErrInjected} })
+	return func() { r.fs.(*memfs.FS).SetHook(nil) }
+}
+
+func (r *rig) hookLog(kind memfs.Kind, fault func() memfs.Fault) {
+	r.fs.(*memfs.FS).SetHook(func(op memfs.Op) memfs.Fault {
+		if op.Kind == kind && strings.HasPrefix(op.Path, "/shard/"+logDir) {
+			return fault()
+		}
+		return memfs.Fault{}
+	})
+}

@@ -8,12 +8,14 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stratamq/stratamq/internal/vfs/memfs"
 	"github.com/stratamq/stratamq/message"
 	"github.com/stratamq/stratamq/storelayer"
+	"github.com/stratamq/stratamq/storelayer/commitlog"
 )
 
 // histories is how many random histories a test runs; the environment asks for more.
@@ -36,6 +38,7 @@ func histories(t *testing.T, usual int) int {
 type ledger struct {
 	sent    map[string]message.Offset // body → offset, acknowledged; bodies name their queue
 	settled map[string]bool           // group and body: an ack was answered
+	dead    map[string]bool           // group and body: a move to the dead letters was answered
 }
 
 // actor does random things to a shard.
@@ -46,12 +49,13 @@ type actor struct {
 	n       int
 	leased  []storelayer.Delivery
 	unknown map[string]bool // bodies whose send was answered with an error
+	side    message.TopicID // a topic that comes and goes
 }
 
 func newActor(r *rig, seed uint64) *actor {
 	return &actor{
-		rig: r, rng: rand.New(rand.NewPCG(seed, 3)), unknown: map[string]bool{},
-		ledger: ledger{sent: map[string]message.Offset{}, settled: map[string]bool{}},
+		rig: r, rng: rand.New(rand.NewPCG(seed, 3)), unknown: map[string]bool{}, side: 1000,
+		ledger: ledger{sent: map[string]message.Offset{}, settled: map[string]bool{}, dead: map[string]bool{}},
 	}
 }
 
@@ -60,7 +64,13 @@ var actorGroups = []string{"g1", "g2"}
 // step does one random thing; an error is what the shard said.
 func (a *actor) step() error {
 	group := actorGroups[a.rng.IntN(len(actorGroups))]
-	switch k := a.rng.IntN(20); {
+	switch k := a.rng.IntN(23); {
+	case k == 20 && len(a.leased) > 0:
+		return a.deadLetterOne()
+	case k == 21:
+		return a.moveOffset()
+	case k == 22:
+		return a.visitSideTopic(group)
 	case k < 8:
 		return a.sendSome()
 	case k < 12:
@@ -135,6 +145,55 @@ func (a *actor) ackSome() error {
 	return ignoreInvalid(errs[0])
 }
 
+// deadLetterOne moves a leased message to the dead letters.
+func (a *actor) deadLetterOne() error {
+	d := a.leased[a.rng.IntN(len(a.leased))]
+	key := d.Handle.Group + " " + string(message.Stored(d.Record).Body())
+	err := a.DeadLetter(a.t.Context(), d.Handle)
+	if err == nil {
+		a.ledger.dead[key] = true
+	}
+	return ignoreInvalid(err)
+}
+
+// moveOffset sets the offset of a group that nobody else uses, or forgets it.
+func (a *actor) moveOffset() error {
+	q := message.Queue{Topic: testTopic, ID: message.QueueID(a.rng.IntN(4))}
+	state, err := a.Queue(a.t.Context(), q)
+	if err != nil {
+		return err
+	}
+	req := &storelayer.ResetRequest{Group: "mover", Generation: 1, Queue: q, Offset: message.Offset(a.rng.Int64N(int64(state.Next) + 1))}
+	switch a.rng.IntN(4) {
+	case 0:
+		return a.Commit(a.t.Context(), req)
+	case 1:
+		return a.DeleteGroup(a.t.Context(), "mover", 1)
+	case 2:
+		_, err := a.Lease(a.t.Context(), leaseRequest("mover", 4))
+		return err
+	default:
+		return a.Reset(a.t.Context(), req)
+	}
+}
+
+// visitSideTopic sends to a topic, leases from it, and sometimes ends it; the next visit finds another one.
+func (a *actor) visitSideTopic(group string) error {
+	m := text(0, fmt.Sprintf("side/%d", a.n), "")
+	m.Queue.Topic = a.side
+	a.n++
+	if _, err := a.Append(a.t.Context(), &storelayer.AppendRequest{Messages: []message.Message{m}}); err != nil {
+		return err
+	}
+	req := leaseRequest(group, 1)
+	req.Topic = a.side
+	if _, err := a.Lease(a.t.Context(), req); err != nil || a.rng.IntN(3) > 0 {
+		return err
+	}
+	a.side++
+	return a.DeleteTopic(a.t.Context(), a.side-1)
+}
+
 // check compares the shard with the ledger: every acknowledged message is at its offset with its bytes, every
 // queue is without holes, nothing is there that was never sent, and nothing settled is delivered again.
 func (a *actor) check() {
@@ -174,6 +233,7 @@ func (a *actor) check() {
 			a.t.Fatalf("acknowledged %.20q at offset %d: found %v at %d", body, offset, ok, got)
 		}
 	}
+	a.checkDeadLetters()
 	for _, group := range actorGroups {
 		a.clock.Advance(4 * time.Hour) // every lease has ended
 		for {
@@ -187,10 +247,36 @@ func (a *actor) check() {
 				break
 			}
 			for _, d := range got.Deliveries {
-				if body := string(message.Stored(d.Record).Body()); a.ledger.settled[group+" "+body] {
-					a.t.Fatalf("%.20q was acknowledged by %s and comes again", body, group)
+				if key := group + " " + string(message.Stored(d.Record).Body()); a.ledger.settled[key] || a.ledger.dead[key] {
+					a.t.Fatalf("%.20q was settled and comes again", key)
 				}
 			}
+		}
+	}
+}
+
+// checkDeadLetters: what was moved, and was not acknowledged before, has exactly one copy; nothing has two.
+func (a *actor) checkDeadLetters() {
+	a.t.Helper()
+	copies := map[string]int{}
+	q := message.Queue{Topic: deadTopic}
+	for offset := range a.table.Next(q) {
+		stored, err := a.read(q, offset)
+		if err != nil {
+			a.t.Fatalf("dead letter %d: %v", offset, err)
+		}
+		m, err := message.DecodeStored(stored)
+		if err != nil {
+			a.t.Fatalf("dead letter %d: %v", offset, err)
+		}
+		key := strings.TrimPrefix(m.Topic, "%DLQ%") + " " + string(m.Body)
+		if copies[key]++; copies[key] > 1 {
+			a.t.Fatalf("%.20q has two dead letters", key)
+		}
+	}
+	for key := range a.ledger.dead {
+		if copies[key] == 0 && !a.ledger.settled[key] {
+			a.t.Fatalf("%.20q was moved to the dead letters and is not there", key)
 		}
 	}
 }
@@ -198,19 +284,32 @@ func (a *actor) check() {
 // TestRebuildEqualsWhatWas: derived state is the same after a restart, from a snapshot or from the log alone.
 func TestRebuildEqualsWhatWas(t *testing.T) {
 	n := histories(t, 1000)
-	for seed := range uint64(n) {
-		rebuildHistory(t, seed)
-		if t.Failed() {
-			t.Fatalf("seed %d; repeat with -run %s and that seed first", seed, t.Name())
-		}
-	}
+	eachSeed(t, n, func(t *testing.T, seed uint64) { rebuildHistory(t, seed) })
 	t.Logf("%d histories", n)
+}
+
+// lanes is how many histories run side by side: each is a handful of goroutines that mostly wait for one another.
+const lanes = 4
+
+// eachSeed runs a history for each of n seeds; a lane ends at its first failure.
+func eachSeed(t *testing.T, n int, history func(t *testing.T, seed uint64)) {
+	t.Helper()
+	t.Run("lanes", func(t *testing.T) {
+		for lane := range lanes {
+			t.Run(strconv.Itoa(lane), func(t *testing.T) {
+				t.Parallel()
+				for seed := lane; seed < n && !t.Failed(); seed += lanes {
+					history(t, uint64(seed))
+				}
+			})
+		}
+	})
 }
 
 func rebuildHistory(t *testing.T, seed uint64) {
 	t.Helper()
 	fsys := memfs.New(seed)
-	a := newActor(newRig(t, fsys, seed), seed)
+	a := newActor(newRigOf(t, fsys, seed, commitlog.MinSegmentSize), seed)
 	for range 30 + a.rng.IntN(60) {
 		if err := a.step(); err != nil {
 			t.Errorf("seed %d: %v", seed, err)
@@ -220,11 +319,11 @@ func rebuildHistory(t *testing.T, seed uint64) {
 			a.log.Roll()
 		}
 	}
-	if err := a.stop(); err != nil {
+	var want string
+	if err := a.stopWith(func() { want = a.dump(t) }); err != nil {
 		t.Errorf("seed %d: run: %v", seed, err)
 		return
 	}
-	want := a.dump(t)
 	for _, loss := range []struct{ what, dir string }{{"nothing", ""}, {"queue files", queueDir}, {"snapshots", snapshotDir}} {
 		if loss.dir != "" {
 			removeAll(t, fsys, path.Join("/shard", loss.dir))
@@ -256,24 +355,25 @@ func removeAll(t *testing.T, fsys *memfs.FS, dir string) {
 // TestCrashHistories: after a power cut at any moment everything acknowledged is there.
 func TestCrashHistories(t *testing.T) {
 	n := histories(t, 1500)
-	cuts, acked := 0, 0
-	for seed := range uint64(n) {
+	var cuts, acked atomic.Int64
+	eachSeed(t, n, func(t *testing.T, seed uint64) {
 		c, k := crashHistory(t, seed)
-		cuts, acked = cuts+c, acked+k
+		cuts.Add(int64(c))
+		acked.Add(int64(k))
 		if t.Failed() {
-			t.Fatalf("seed %d", seed)
+			t.Logf("seed %d", seed)
 		}
-	}
-	t.Logf("%d histories, %d power cuts, %d messages acknowledged", n, cuts, acked)
-	if acked == 0 || cuts < n {
-		t.Errorf("%d power cuts and %d acknowledged messages prove nothing", cuts, acked)
+	})
+	t.Logf("%d histories, %d power cuts, %d messages acknowledged", n, cuts.Load(), acked.Load())
+	if acked.Load() == 0 || cuts.Load() < int64(n) {
+		t.Errorf("%d power cuts and %d acknowledged messages prove nothing", cuts.Load(), acked.Load())
 	}
 }
 
 func crashHistory(t *testing.T, seed uint64) (cuts, acked int) {
 	t.Helper()
 	fsys := memfs.New(seed)
-	a := newActor(newRig(t, fsys, seed), seed)
+	a := newActor(newRigOf(t, fsys, seed, commitlog.MinSegmentSize), seed)
 	for range 1 + a.rng.IntN(3) {
 		for range a.rng.IntN(40) {
 			if err := a.step(); err != nil {
@@ -286,10 +386,9 @@ func crashHistory(t *testing.T, seed uint64) (cuts, acked int) {
 		}
 		fsys.Stop()
 		next := fsys.Crash(a.rng.Uint64(), memfs.CrashOptions{})
-		// What the dying shard says no longer reaches anybody.
 		a.cancel()
-		_ = <-a.result
-		_ = a.Close()
+		// What the dying shard says no longer reaches anybody.
+		_ = errors.Join(<-a.result, a.Close())
 		cuts++
 		fsys, a.fs, a.opts.FS = next, next, next
 		a.leased = nil

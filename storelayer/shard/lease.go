@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/stratamq/stratamq/message"
@@ -17,17 +18,27 @@ import (
 const maxScans = 16
 
 // Lease implements [storelayer.Shard].
-func (s *Shard) Lease(ctx context.Context, req *storelayer.LeaseRequest) (leased storelayer.Leased, err error) {
+func (s *Shard) Lease(ctx context.Context, req *storelayer.LeaseRequest) (storelayer.Leased, error) {
+	answer, err := s.lease(ctx, req)
+	if err != nil {
+		// The wake-up that brought this poll here was for a message that is still there: the next one may take it.
+		s.waiters.visible(req.Topic, req.Group, 1)
+	}
+	return answer, err
+}
+
+func (s *Shard) lease(ctx context.Context, req *storelayer.LeaseRequest) (storelayer.Leased, error) {
 	if err := s.admit(ctx); err != nil {
+		return storelayer.Leased{}, err
+	}
+	if err := checkGroup(req.Group); err != nil {
 		return storelayer.Leased{}, err
 	}
 	if s.topicGone(req.Topic) {
 		return storelayer.Leased{}, storelayer.ErrQueueNotFound
 	}
-	// The token comes first: what arrives behind it is for the next lease. The tier comes last: what a trim takes away
-	// while this one reads was sealed before, and the caller needs a manifest that has it.
+	// The token comes first: what arrives behind it is for the next lease. The tier comes last, see tier.
 	answer := storelayer.Leased{Token: s.waiters.token(req.Topic)}
-	defer func() { leased.Tier = s.tier() }()
 	p := s.progressOf(group.Key{Name: req.Group, Generation: req.Generation})
 	p.maxAttempts.Store(int64(req.MaxAttempts))
 	l := leasing{shard: s, progress: p, req: req, answer: &answer, room: req.MaxBytes}
@@ -43,6 +54,7 @@ func (s *Shard) Lease(ctx context.Context, req *storelayer.LeaseRequest) (leased
 			break
 		}
 	}
+	answer.Tier = s.tier()
 	return answer, nil
 }
 
@@ -89,21 +101,21 @@ func (l *leasing) decide(ctx context.Context, q message.Queue, want int) (d grou
 	if !known {
 		return group.Decision{}, 0, 0, nil
 	}
-	start, begins, err := l.start(ctx, state)
+	start, begun, err := l.start(ctx, state)
 	if err != nil {
 		return group.Decision{}, 0, 0, err
 	}
 	entries := entryCache{table: s.table, q: q}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !begins && !p.mu.Knows(q) {
-		return group.Decision{More: true}, 0, 0, nil // it was forgotten meanwhile: decide anew
+	if begun && !p.mu.Knows(q) {
+		return group.Decision{}, 0, 0, nil // the topic has ended since
 	}
 	in := group.LeaseInput{
-		Queue: q, First: state.First, Next: state.Next,
-		Max: want, MaxAttempts: max(l.req.MaxAttempts, 1),
+		Queue: q, Start: start, First: state.First, Next: state.Next,
+		Max: want, MaxAttempts: s.maxAttempts(p),
 		Deadline: s.now() + l.req.Invisible.Milliseconds(), Auto: l.req.AutoRenew, Client: l.req.Client,
-		Lease: s.leases.Add(1), Start: start,
+		Lease: s.leases.Add(1),
 	}
 	if l.req.AutoRenew && s.clients.Horizon(l.req.Client) <= s.now() {
 		// Asking is a sign of life, and a proxy's next report may be seconds away.
@@ -124,34 +136,42 @@ func (l *leasing) decide(ctx context.Context, q message.Queue, want int) (d grou
 		p.mu.Abort(d.ID)
 		return group.Decision{}, 0, 0, err
 	}
+	if len(d.Leased) > 0 {
+		end := d.Deadline
+		if in.Auto {
+			end = min(end, s.clients.Horizon(in.Client))
+		}
+		s.waiters.ends(q.Topic, p.key.Name, end)
+	}
 	return d, d.Deadline, in.Lease, nil
 }
 
-// start returns where the group begins in a queue, and false if it has begun already. It may wait for the bucket, so it
-// does not hold the group's lock: whoever applies the log needs that, and with it all groups would wait.
-func (l *leasing) start(ctx context.Context, state queue.State) (start message.Offset, begins bool, err error) {
+// start says whether the group has begun to read a queue, and else where it begins. That may take a read of the
+// bucket, so it comes before the group's lock, which the shard's apply needs.
+func (l *leasing) start(ctx context.Context, state queue.State) (start message.Offset, begun bool, err error) {
 	l.progress.mu.Lock()
-	known := l.progress.mu.Knows(state.Queue)
+	begun = l.progress.mu.Knows(state.Queue)
 	l.progress.mu.Unlock()
-	if known {
-		return 0, false, nil
+	if begun {
+		return 0, true, nil
 	}
 	start, err = l.shard.startOffset(ctx, state, l.req.Start)
-	return start, true, err
+	return start, false, err
 }
 
 // deliver reads the bytes of leased offsets. What only the bucket has goes out without them; what turns out not
-// to match by its text is settled; what does not fit is given back.
+// to match by its text is settled; what does not fit, or cannot be read, is given back.
 func (l *leasing) deliver(q message.Queue, leased []group.Delivery, deadline int64, number uint64) error {
 	s := l.shard
-	var mismatched, tooMuch []storelayer.Handle
+	var mismatched, undelivered []storelayer.Handle
+	var failed error
 	for _, d := range leased {
 		h := storelayer.Handle{
 			Shard: s.id, Queue: q, Offset: d.Offset, Group: l.progress.key.Name, Generation: l.progress.key.Generation,
 			Epoch: s.epoch, Lease: number, Attempt: d.Attempt, Deadline: deadline,
 		}
-		if l.room <= 0 {
-			tooMuch = append(tooMuch, h)
+		if l.room <= 0 || failed != nil {
+			undelivered = append(undelivered, h)
 			continue
 		}
 		stored, err := s.read(q, d.Offset)
@@ -160,7 +180,9 @@ func (l *leasing) deliver(q message.Queue, leased []group.Delivery, deadline int
 			l.answer.Deliveries = append(l.answer.Deliveries, storelayer.Delivery{Handle: h})
 			continue
 		case err != nil:
-			return err
+			failed = err
+			undelivered = append(undelivered, h)
+			continue
 		}
 		if !l.req.Filter.All() && !l.req.Filter.MatchTag(tagOf(stored)) {
 			mismatched = append(mismatched, h)
@@ -168,21 +190,19 @@ func (l *leasing) deliver(q message.Queue, leased []group.Delivery, deadline int
 		}
 		if len(stored) > l.room && len(l.answer.Deliveries) > 0 {
 			l.room = 0
-			tooMuch = append(tooMuch, h)
+			undelivered = append(undelivered, h)
 			continue
 		}
 		l.room -= len(stored)
 		l.answer.Deliveries = append(l.answer.Deliveries, storelayer.Delivery{Handle: h, Record: stored})
 	}
 	if len(mismatched) > 0 {
-		if err := s.settleFiltered(l.progress, mismatched); err != nil {
-			return err
-		}
+		failed = errors.Join(failed, s.settleFiltered(l.progress, mismatched))
 	}
-	if len(tooMuch) > 0 {
-		return s.release(l.progress, tooMuch)
+	if len(undelivered) > 0 {
+		failed = errors.Join(failed, s.release(l.progress, undelivered))
 	}
-	return nil
+	return failed
 }
 
 // settleFiltered settles leased messages that did not match after all. Nobody waits: if it is lost they are
@@ -207,8 +227,11 @@ func (s *Shard) Release(ctx context.Context, handles []storelayer.Handle) error 
 		return err
 	}
 	for key, of := range byGroup(handles) {
-		if err := s.release(s.progressOf(key), of); err != nil {
-			return err
+		// A group that is not known has no lease that could be given back.
+		if p := s.knownProgress(key); p != nil {
+			if err := s.release(p, of); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -229,7 +252,9 @@ func (s *Shard) release(p *progress, handles []storelayer.Handle) error {
 	if err != nil {
 		return err
 	}
-	s.waiters.visible(handles[0].Queue.Topic, p.key.Name, len(handles))
+	for _, topic := range topicsOf(step.Records) {
+		s.waiters.visible(topic, p.key.Name, len(handles))
+	}
 	return nil
 }
 
@@ -238,30 +263,62 @@ func (s *Shard) Wait(ctx context.Context, req *storelayer.WaitRequest) error {
 	if err := s.admit(ctx); err != nil {
 		return err
 	}
-	p := s.progressOf(group.Key{Name: req.Group, Generation: req.Generation})
 	w := s.waiters.park(req.Topic, req.Group, req.Token)
 	if w == nil {
 		return nil
 	}
 	used := false
 	defer func() { s.waiters.leave(w, !used) }()
+	if s.topicGone(req.Topic) {
+		return nil // it ended before this poll was parked: nobody would wake it
+	}
+	timer := s.opts.Clock.NewTimer(0)
+	defer timer.Stop()
+	for {
+		// A lease that is made while this poll looks counts as earlier than what it has seen.
+		s.waiters.setAlarm(w, math.MaxInt64)
+		due, now := s.nextDue(req), s.now()
+		s.waiters.setAlarm(w, due)
+		if due <= now {
+			used = true
+			return nil
+		}
+		var dueC <-chan time.Time
+		if due != math.MaxInt64 {
+			timer.Reset(time.Duration(due-now) * time.Millisecond)
+			dueC = timer.C()
+		}
+		select {
+		case <-w.woken:
+			used = true
+			return nil
+		case <-dueC:
+		case <-w.look:
+		case <-s.stopped:
+			return s.admit(ctx)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// nextDue returns the earliest instant, in Unix milliseconds, at which a lease ends that the poll's next lease could
+// take; math.MaxInt64 if there is none.
+func (s *Shard) nextDue(req *storelayer.WaitRequest) int64 {
+	earliest := int64(math.MaxInt64)
+	p := s.knownProgress(group.Key{Name: req.Group, Generation: req.Generation})
+	if p == nil {
+		return earliest
+	}
 	p.mu.Lock()
-	due, leased := p.mu.NextDue(s.moment(), req.Topic, req.Queues)
-	p.mu.Unlock()
-	var dueC <-chan time.Time
-	if leased {
-		timer := s.opts.Clock.NewTimer(time.Duration(max(due-s.now(), 0)) * time.Millisecond)
-		defer timer.Stop()
-		dueC = timer.C()
+	defer p.mu.Unlock()
+	m := s.moment()
+	for _, id := range req.Queues {
+		if due, ok := p.mu.NextDue(m, message.Queue{Topic: req.Topic, ID: id}); ok {
+			earliest = min(earliest, due)
+		}
 	}
-	select {
-	case <-w.woken:
-	case <-dueC:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	used = true
-	return nil
+	return earliest
 }
 
 // startOffset says where a group begins in a queue that it has never read.
@@ -272,7 +329,7 @@ func (s *Shard) startOffset(ctx context.Context, state queue.State, from storela
 	case storelayer.StartLast:
 		return state.Next, nil
 	case storelayer.StartAtTime:
-		return s.offsetAtAny(ctx, state.Queue, from.Time)
+		return s.startAt(ctx, state.Queue, from.Time)
 	case storelayer.StartAuto:
 	}
 	if state.First == state.Next {
@@ -288,10 +345,34 @@ func (s *Shard) startOffset(ctx context.Context, state queue.State, from storela
 	return state.Next, nil
 }
 
+// startAt finds the first offset in any tier that was stored at or after t.
+func (s *Shard) startAt(ctx context.Context, q message.Queue, t int64) (message.Offset, error) {
+	offset, state, err := s.OffsetAt(ctx, q, t)
+	if err != nil || offset > state.FirstLocal || state.First >= state.FirstLocal {
+		return offset, err
+	}
+	// Every local message is late enough; an older one in the bucket may be, too.
+	low, high := state.First, offset
+	for low < high {
+		mid := low + (high-low)/2
+		stored, err := s.readAny(ctx, state.Queue, mid)
+		if err != nil {
+			return 0, fmt.Errorf("store time of message %d of queue %s: %w", mid, state.Queue, err)
+		}
+		if message.Stored(stored).StoreTime() < t {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low, nil
+}
+
 // autoStartAge is RocketMQ's: a queue younger than this is read from its beginning.
 const autoStartAge = 72 * time.Hour
 
-// tier says where the shard's local bytes begin.
+// tier says where the shard's local bytes begin. It is read behind the offsets that it goes with: a seal is told before
+// its segment is trimmed, so whoever has seen a first local offset move gets a sequence that covers what moved.
 func (s *Shard) tier() storelayer.TierState {
 	return storelayer.TierState{SealSequence: s.sealSequence.Load()}
 }
@@ -326,11 +407,12 @@ func (c *entryCache) match(o message.Offset, matches func(uint32) bool) bool {
 // submit appends the records of a step, and the messages that move with it, without waiting; answer, which
 // may be nil, gets the outcome after the sync.
 func (s *Shard) submit(step group.Step, moved []message.Message, answer func(error)) error {
-	if answer == nil {
+	lazy := answer == nil
+	if lazy {
 		answer = func(error) {}
 	}
 	b := &stateBatch{shard: s, records: step.Records, moved: moved}
-	return logError(s.log.Submit(&commitlog.Request{Batch: b, Done: answer}))
+	return logError(s.log.Submit(&commitlog.Request{Batch: b, Lazy: lazy, Done: answer}))
 }
 
 // tagOf returns the tag of a stored message, "" for none.

@@ -2,6 +2,8 @@ package shard
 
 import (
 	"context"
+	"fmt"
+	"math"
 
 	"github.com/stratamq/stratamq/message"
 	"github.com/stratamq/stratamq/storelayer"
@@ -10,22 +12,22 @@ import (
 
 // Commit implements [storelayer.Shard].
 func (s *Shard) Commit(ctx context.Context, req *storelayer.ResetRequest) error {
-	return s.move(ctx, req, func(p *progress) group.Step { return p.mu.Commit(req.Queue, req.Offset) })
+	return s.move(ctx, req, func(p *progress) group.Step { return p.mu.Commit(req.Queue, req.Offset) }, func() {})
 }
 
 // Reset implements [storelayer.Shard].
 func (s *Shard) Reset(ctx context.Context, req *storelayer.ResetRequest) error {
-	err := s.move(ctx, req, func(p *progress) group.Step {
+	return s.move(ctx, req, func(p *progress) group.Step {
 		return p.mu.Reset(s.moment(), req.Queue, req.Offset, s.leases.Add(1))
-	})
-	if err == nil {
-		s.waiters.visible(req.Queue.Topic, req.Group, 1)
-	}
-	return err
+	}, func() { s.waiters.visible(req.Queue.Topic, req.Group, math.MaxInt) })
 }
 
-// move appends what changes a group's offset and waits for the sync.
-func (s *Shard) move(ctx context.Context, req *storelayer.ResetRequest, decide func(*progress) group.Step) error {
+// move appends what changes a group's offset and waits for the sync. Moved is called once the change is in, whether
+// or not the caller has waited for that.
+func (s *Shard) move(ctx context.Context, req *storelayer.ResetRequest, decide func(*progress) group.Step, moved func()) error {
+	if err := checkGroup(req.Group); err != nil {
+		return err
+	}
 	state, err := s.queueState(ctx, req.Queue)
 	if err != nil {
 		return err
@@ -41,7 +43,13 @@ func (s *Shard) move(ctx context.Context, req *storelayer.ResetRequest, decide f
 		p.mu.Unlock()
 		return nil
 	}
-	if err = s.submit(step, nil, done.set); err != nil {
+	err = s.submit(step, nil, func(err error) {
+		if err == nil {
+			moved()
+		}
+		done.set(err)
+	})
+	if err != nil {
 		p.mu.Abort(step.ID)
 	}
 	p.mu.Unlock()
@@ -108,8 +116,22 @@ func (s *Shard) DeleteGroup(ctx context.Context, name string, generation uint32)
 	if err := s.admit(ctx); err != nil {
 		return err
 	}
+	if err := checkGroup(name); err != nil {
+		return err
+	}
 	r := group.LifeRecord{Key: group.Key{Name: name, Generation: generation}}
 	return s.appendRecord(ctx, message.Record{Type: message.RecordGroupDelete, Body: r.AppendTo(nil)})
+}
+
+// maxGroupLen is what records and handles have room for, in bytes.
+const maxGroupLen = 255
+
+// checkGroup refuses a name that no record holds.
+func checkGroup(name string) error {
+	if len(name) > maxGroupLen {
+		return fmt.Errorf("%w: consumer group of %d bytes", message.ErrInvalid, len(name))
+	}
+	return nil
 }
 
 // DeleteTopic implements [storelayer.Shard].
@@ -117,7 +139,9 @@ func (s *Shard) DeleteTopic(ctx context.Context, topic message.TopicID) error {
 	if err := s.admit(ctx); err != nil {
 		return err
 	}
-	return s.appendRecord(ctx, message.Record{Type: message.RecordTopicDelete, Topic: topic})
+	return s.appendRecord(ctx, message.Record{
+		Type: message.RecordTopicDelete, Topic: topic, Body: group.TopicDeleteRecord{}.AppendTo(nil),
+	})
 }
 
 func (s *Shard) appendRecord(ctx context.Context, r message.Record) error {

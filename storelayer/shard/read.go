@@ -14,12 +14,12 @@ import (
 
 // Fetch implements [storelayer.Shard].
 func (s *Shard) Fetch(ctx context.Context, req *storelayer.FetchRequest) (storelayer.Fetched, error) {
-	tier, token := s.tier(), s.waiters.token(req.Queue.Topic)
+	token := s.waiters.token(req.Queue.Topic)
 	state, err := s.queueState(ctx, req.Queue)
 	if err != nil {
 		return storelayer.Fetched{}, err
 	}
-	f := storelayer.Fetched{First: state.First, FirstLocal: state.FirstLocal, Next: state.Next, Token: token, Tier: tier}
+	f := storelayer.Fetched{First: state.First, FirstLocal: state.FirstLocal, Next: state.Next, Token: token, Tier: s.tier()}
 	if req.Offset < state.First || req.Offset > state.Next {
 		return f, &storelayer.OffsetOutOfRangeError{Queue: req.Queue, Offset: req.Offset, First: state.First, Next: state.Next}
 	}
@@ -109,22 +109,6 @@ func (s *Shard) OffsetAt(ctx context.Context, q message.Queue, t int64) (message
 	// bounds that know of the trim send the caller there.
 	state, err := s.Queue(ctx, q)
 	return offset, state, err
-}
-
-// offsetAtAny finds the first offset stored at or after t in any tier; the queue's end if there is none.
-func (s *Shard) offsetAtAny(ctx context.Context, q message.Queue, t int64) (message.Offset, error) {
-	local, state, err := s.OffsetAt(ctx, q, t)
-	if err != nil || local > state.FirstLocal || state.First >= state.FirstLocal {
-		return local, err
-	}
-	if s.opts.Bucket == nil {
-		return 0, errNoBucket
-	}
-	cold, found, err := s.opts.Bucket.OffsetAt(ctx, q, t)
-	if err != nil || !found {
-		return local, err
-	}
-	return max(min(cold, local), state.First), nil
 }
 
 // lookupSlack is how many more positions a lookup asks for than it wants, since a hash may be shared.

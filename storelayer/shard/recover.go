@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 
 	"github.com/stratamq/stratamq/message"
@@ -50,6 +51,7 @@ func (s *Shard) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.encoding.ended = maps.Clone(s.mu.deleted)
 	if s.epoch, err = s.opts.NextEpoch(ctx, recovered.LastEpoch); err != nil {
 		return fmt.Errorf("next epoch: %w", err)
 	}
@@ -118,12 +120,14 @@ func (s *Shard) replay(ctx context.Context, snap *snapshot) (Recovery, error) {
 	}
 	proven := snap == nil
 	s.applying.segment = first
+	s.activeMessages.Store(0)
 	for _, seg := range segments {
 		if seg.Base != s.applying.segment {
 			if err := s.table.Roll(seg.Base); err != nil {
 				return r, err
 			}
 			s.applying.segment = seg.Base
+			s.activeMessages.Store(0)
 		}
 		// A queue file spares the frames only where the snapshot knows what else they said.
 		if seg.End <= from && !seg.Active {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stratamq/stratamq/message"
+	"github.com/stratamq/stratamq/storelayer"
 	"github.com/stratamq/stratamq/storelayer/commitlog"
 )
 
@@ -146,7 +147,11 @@ func (s *Shard) Sealed(sequence uint64) {
 
 // Trim removes the oldest local segment, which begins at base and is sealed. A segment that is gone is no error.
 func (s *Shard) Trim(ctx context.Context, base message.Position) error {
-	if segments := s.log.Segments(); segments[0].Base > base {
+	segments := s.log.Segments()
+	if len(segments) == 0 {
+		return storelayer.ErrClosed
+	}
+	if segments[0].Base > base {
 		return s.removeQueueFile(base)
 	}
 	return s.trim(ctx, base)

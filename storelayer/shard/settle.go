@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/stratamq/stratamq/message"
 	"github.com/stratamq/stratamq/storelayer"
@@ -38,7 +39,10 @@ func (s *Shard) Ack(ctx context.Context, handles []storelayer.Handle) ([]error, 
 }
 
 func (s *Shard) ack(ctx context.Context, key group.Key, handles []storelayer.Handle) ([]error, error) {
-	p := s.progressOf(key)
+	p := s.progressFor(key, handles)
+	if p == nil {
+		return slices.Repeat([]error{storelayer.ErrInvalidHandle}, len(handles)), nil
+	}
 	done := newOutcome()
 	p.mu.Lock()
 	out := p.mu.Settle(s.moment(), group.Acked, handles)
@@ -57,12 +61,27 @@ func (s *Shard) ack(ctx context.Context, key group.Key, handles []storelayer.Han
 	return out.Errs, done.wait(ctx)
 }
 
+// progressFor returns the progress of the group that handles name; nil if it is not known and no handle is good. A
+// handle comes from outside, so only one whose lease a restart may have taken makes a group.
+func (s *Shard) progressFor(key group.Key, handles []storelayer.Handle) *progress {
+	if p := s.knownProgress(key); p != nil {
+		return p
+	}
+	if group.New(key).Settle(s.moment(), group.Acked, handles).Empty() {
+		return nil
+	}
+	return s.progressOf(key)
+}
+
 // Change implements [storelayer.Shard].
 func (s *Shard) Change(ctx context.Context, req *storelayer.ChangeRequest) (storelayer.Handle, error) {
 	if err := s.admit(ctx); err != nil {
 		return storelayer.Handle{}, err
 	}
-	p := s.progressOf(groupOf(req.Handle))
+	p := s.progressFor(groupOf(req.Handle), []storelayer.Handle{req.Handle})
+	if p == nil {
+		return req.Handle, storelayer.ErrInvalidHandle
+	}
 	done := newOutcome()
 	deadline := s.now() + req.Invisible.Milliseconds()
 	p.mu.Lock()
@@ -79,11 +98,14 @@ func (s *Shard) Change(ctx context.Context, req *storelayer.ChangeRequest) (stor
 	if err != nil {
 		return storelayer.Handle{}, err
 	}
+	// The decision counts from here on, whether or not its caller waits for the sync.
+	if req.Invisible <= 0 {
+		s.waiters.visible(req.Handle.Queue.Topic, p.key.Name, 1)
+	}
+	s.waiters.ends(req.Handle.Queue.Topic, p.key.Name, deadline)
 	if err := done.wait(ctx); err != nil {
 		return storelayer.Handle{}, err
 	}
-	// Polls that parked before knew a later end of this lease, or none.
-	s.waiters.visible(req.Handle.Queue.Topic, p.key.Name, 1)
 	h := req.Handle
 	h.Deadline = deadline
 	return h, nil
@@ -94,16 +116,43 @@ func (s *Shard) DeadLetter(ctx context.Context, h storelayer.Handle) error {
 	if err := s.admit(ctx); err != nil {
 		return err
 	}
-	p := s.progressOf(groupOf(h))
-	p.mu.Lock()
-	settled, err := p.mu.DeadLetterable(s.moment(), h)
-	p.mu.Unlock()
+	p := s.progressFor(groupOf(h), []storelayer.Handle{h})
+	if p == nil {
+		return storelayer.ErrInvalidHandle
+	}
+	settled, err := s.settledBefore(ctx, p, h)
 	if err != nil || settled {
 		return err
 	}
 	return s.moveToDeadLetters(ctx, p, h.Queue, h.Offset, h.Attempt, func(dead message.Queue) group.DeadLetterOutcome {
 		return p.mu.DeadLetter(s.moment(), h, dead)
 	})
+}
+
+// settledBefore reports whether the message of a handle is settled already, once that is durable.
+func (s *Shard) settledBefore(ctx context.Context, p *progress, h storelayer.Handle) (bool, error) {
+	p.mu.Lock()
+	m := s.moment()
+	settled, err := p.mu.DeadLetterable(m, h)
+	if err != nil || !settled {
+		p.mu.Unlock()
+		return settled, err
+	}
+	// Who settled it may still wait for the sync: a record behind theirs is answered after it.
+	out := p.mu.DeadLetter(m, h, message.Queue{})
+	if out.Empty() {
+		p.mu.Unlock()
+		return true, out.Err
+	}
+	done := newOutcome()
+	if err = s.submit(out.Step, nil, done.set); err != nil {
+		p.mu.Abort(out.ID)
+	}
+	p.mu.Unlock()
+	if err != nil {
+		return true, err
+	}
+	return true, done.wait(ctx)
 }
 
 // Alive implements [storelayer.Shard].
@@ -136,6 +185,7 @@ func (s *Shard) Gone(ctx context.Context, client string) error {
 		}
 		for _, topic := range topicsOf(step.Records) {
 			s.waiters.visible(topic, p.key.Name, 1)
+			s.waiters.ends(topic, p.key.Name, s.now())
 		}
 	}
 	return nil

@@ -74,8 +74,6 @@ type DeadLetters interface {
 type Bucket interface {
 	// Read returns the stored message at an offset whose local bytes are gone.
 	Read(ctx context.Context, q message.Queue, offset message.Offset) ([]byte, error)
-	// OffsetAt returns the first sealed offset stored at or after t (Unix ms), false if there is none.
-	OffsetAt(ctx context.Context, q message.Queue, t int64) (message.Offset, bool, error)
 	// Snapshot returns the snapshot of the newest seal, or nil if there is no seal.
 	Snapshot(ctx context.Context) ([]byte, error)
 }
@@ -88,7 +86,6 @@ type Events struct {
 	DeadLettered func(group string, q message.Queue, offset message.Offset)
 	DeadLetter   func(group string, q message.Queue, offset message.Offset, err error) // could not be moved; it is tried again
 	Expired      func(group string, q message.Queue, messages int64)                   // unsettled messages that retention passed
-	Stored       func(topic message.TopicID, messages int, bytes int)                  // in one frame, behind the watermark
 	DiskLow      func(low bool, free int64)
 }
 
@@ -115,8 +112,11 @@ type Shard struct {
 	leases  atomic.Uint64 // the last lease number given
 	dead    *deadLetterer
 
-	sealSequence atomic.Uint64
-	closed       atomic.Bool
+	sealSequence   atomic.Uint64
+	activeMessages atomic.Int64 // messages of the active segment
+	closed         atomic.Bool
+	stopped        chan struct{} // closed behind closed: parked polls end
+	stopOnce       sync.Once
 
 	mu struct {
 		sync.RWMutex
@@ -132,6 +132,12 @@ type Shard struct {
 		hashes     []uint64
 		touched    map[message.TopicID]int
 	}
+
+	// Owned by the committer, which is the caller of recovery before Run.
+	encoding struct {
+		ended map[message.TopicID]struct{} // topics whose end is in the log, durable or on its way
+	}
+
 	seen    atomic.Pointer[frameMark] // the last frame that apply began
 	applied atomic.Pointer[frameMark] // the last frame that apply finished
 
@@ -176,6 +182,7 @@ func Open(ctx context.Context, opts Options) (*Shard, error) {
 		waiters: newWaiters(),
 		disk:    newDiskMark(opts.FS, opts.Dir, opts.DiskMark, opts.Events.DiskLow),
 		rolled:  make(chan struct{}, 1),
+		stopped: make(chan struct{}),
 		files:   make(map[message.Position]*queueFile),
 	}
 	s.dead = newDeadLetterer(s)
@@ -190,7 +197,7 @@ func Open(ctx context.Context, opts Options) (*Shard, error) {
 	}
 	if err := s.recover(ctx); err != nil {
 		if s.log != nil {
-			err = errors.Join(err, s.log.Close())
+			err = errors.Join(err, s.log.Close(), s.closeQueueFiles())
 		}
 		return nil, fmt.Errorf("open shard %s: %w", opts.ID, err)
 	}
@@ -224,7 +231,7 @@ func (s *Shard) Run(ctx context.Context) error {
 	others.Go(func() error { s.runTicker(work); return nil })
 	others.Go(func() error { s.dead.run(work); return nil })
 	<-work.Done()
-	s.closed.Store(true)
+	s.refuse()
 	othersErr := others.Wait()
 	stopLog()
 	if err := errors.Join(othersErr, <-logDone); err != nil {
@@ -238,8 +245,25 @@ func (s *Shard) Run(ctx context.Context) error {
 
 // Close releases the shard's files; Run must have been stopped, or never started.
 func (s *Shard) Close() error {
+	s.refuse()
+	return errors.Join(s.log.Close(), s.closeQueueFiles())
+}
+
+// refuse admits nothing more and ends the polls that are parked.
+func (s *Shard) refuse() {
 	s.closed.Store(true)
-	return s.log.Close()
+	s.stopOnce.Do(func() { close(s.stopped) })
+}
+
+func (s *Shard) closeQueueFiles() error {
+	s.filesMu.Lock()
+	defer s.filesMu.Unlock()
+	var errs []error
+	for _, file := range s.files {
+		errs = append(errs, file.Close())
+	}
+	clear(s.files)
+	return errors.Join(errs...)
 }
 
 // tick is how often the shard looks at what time alone changes.
@@ -263,14 +287,15 @@ func (s *Shard) runTicker(ctx context.Context) {
 	}
 }
 
-// rollOld asks for a new segment when the active one is older than SealMaxAge.
+// rollOld asks for a new segment when the active one is older than SealMaxAge and holds a message. Without one
+// there is no history to seal, and an idle shard would make empty segments for ever.
 func (s *Shard) rollOld() {
 	if s.opts.SealMaxAge <= 0 {
 		return
 	}
 	segments := s.log.Segments()
 	active := segments[len(segments)-1]
-	if active.End > active.Base && s.opts.Clock.Now().Sub(active.Created) >= s.opts.SealMaxAge {
+	if s.activeMessages.Load() > 0 && s.opts.Clock.Now().Sub(active.Created) >= s.opts.SealMaxAge {
 		s.log.Roll()
 	}
 }
@@ -278,8 +303,11 @@ func (s *Shard) rollOld() {
 // now is the wall clock in Unix milliseconds. Deadlines are wall times: they outlive the process.
 func (s *Shard) now() int64 { return s.opts.Clock.Now().UnixMilli() }
 
-// admit refuses work that the shard cannot take.
+// admit refuses work that the shard cannot take. A fenced shard says so, also once it has stopped for that.
 func (s *Shard) admit(ctx context.Context) error {
+	if err := s.log.Fenced(); err != nil {
+		return logError(err)
+	}
 	if s.closed.Load() {
 		return storelayer.ErrClosed
 	}

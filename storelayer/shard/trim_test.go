@@ -5,8 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"runtime"
+	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/stratamq/stratamq/internal/vfs"
 	"github.com/stratamq/stratamq/internal/vfs/memfs"
 	"github.com/stratamq/stratamq/message"
 	"github.com/stratamq/stratamq/storelayer"
@@ -24,15 +30,6 @@ func (b *bucket) Read(_ context.Context, q message.Queue, offset message.Offset)
 		return nil, fmt.Errorf("no message %d of %s in the bucket", offset, q)
 	}
 	return stored, nil
-}
-
-func (b *bucket) OffsetAt(_ context.Context, q message.Queue, t int64) (message.Offset, bool, error) {
-	for offset := range message.Offset(len(b.stored[q])) {
-		if message.Stored(b.stored[q][offset]).StoreTime() >= t {
-			return offset, true, nil
-		}
-	}
-	return 0, false, nil
 }
 
 func (b *bucket) Snapshot(context.Context) ([]byte, error) { return b.snapshot, nil }
@@ -132,5 +129,222 @@ func TestTrimSendsReadersToTheBucket(t *testing.T) {
 	r.opts.Bucket = nil
 	if err := r.tryOpen(); !errors.Is(err, errNoStart) {
 		t.Errorf("open without any snapshot: %v", err)
+	}
+}
+
+// coldRig is a shard whose oldest messages of queue 0 are in the bucket only; bodies are 8 KB and begin with their offset.
+func coldRig(t *testing.T, seed uint64) (r *rig, b *bucket, sealed int) {
+	t.Helper()
+	b = &bucket{stored: map[message.Queue]map[message.Offset][]byte{}}
+	r = newRig(t, memfs.New(seed), seed)
+	r.opts.Bucket, r.Shard.opts.Bucket = b, b
+	body := string(bytes.Repeat([]byte("x"), 8000))
+	for i := range 60 {
+		r.send(text(0, fmt.Sprintf("%d%s", i, body), ""))
+		r.clock.Advance(time.Second)
+	}
+	if sealed = b.sealAll(t, r.Shard); sealed == 0 {
+		t.Fatal("nothing was sealed")
+	}
+	return r, b, sealed
+}
+
+// A bucket that hangs holds up the lease that needs it and nobody else: least of all the apply, which takes the
+// lock of every group.
+func TestNewGroupDoesNotHoldTheShardWhileTheBucketHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, b, _ := coldRig(t, 22)
+		r.send(text(1, "hot", ""))
+		hot := leaseRequest("g", 1)
+		hot.Queues = []message.QueueID{1}
+		got := r.lease(hot)
+		slow := &slowBucket{Bucket: b, asked: make(chan struct{}, 1), answer: make(chan struct{})}
+		r.Shard.opts.Bucket = slow
+		leased := make(chan error, 1)
+		go func() {
+			cold := leaseRequest("g", 1)
+			cold.Start.Policy = storelayer.StartAuto
+			_, err := r.Lease(t.Context(), cold)
+			leased <- err
+		}()
+		<-slow.asked
+		acked := make(chan struct{})
+		go func() {
+			r.ack(got...)
+			close(acked)
+		}()
+		synctest.Wait()
+		select {
+		case <-acked:
+		default:
+			t.Error("an ack waits for the bucket")
+		}
+		close(slow.answer)
+		if err := <-leased; err != nil {
+			t.Error(err)
+		}
+		<-acked
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A message that the bucket has lost is an alarm; those behind it leave all the same.
+func TestUnreadableMessageDoesNotHoldTheDeadLettersBehindIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, b, _ := coldRig(t, 26)
+		req := leaseRequest("g", 2)
+		req.MaxAttempts = 1
+		if got := r.lease(req); len(got) != 2 {
+			t.Fatal("no lease")
+		}
+		delete(b.stored[message.Queue{Topic: testTopic}], 0)
+		var alarms []message.Offset
+		r.Shard.opts.Events.DeadLetter = func(_ string, _ message.Queue, o message.Offset, _ error) { alarms = append(alarms, o) }
+		for range 12 {
+			r.clock.Advance(time.Second)
+			synctest.Wait()
+		}
+		if next := r.table.Next(message.Queue{Topic: deadTopic}); next != 1 {
+			t.Errorf("%d dead letters, want 1", next)
+		}
+		if len(alarms) == 0 || slices.Max(alarms) != 0 {
+			t.Errorf("alarms for %v", alarms)
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A group that starts at a time starts there though only the bucket has it.
+func TestStartAtATimeInTheBucket(t *testing.T) {
+	r, _, sealed := coldRig(t, 23)
+	for _, want := range []int{0, 1, sealed - 1, sealed, sealed + 1} {
+		req := leaseRequest(fmt.Sprintf("g%d", want), 1)
+		req.Start = storelayer.StartFrom{Policy: storelayer.StartAtTime, Time: testWall.Add(time.Duration(want) * time.Second).UnixMilli()}
+		if got := r.lease(req); len(got) != 1 || got[0].Handle.Offset != message.Offset(want) {
+			t.Errorf("start at the time of message %d of which %d are cold: %+v", want, sealed, got)
+		}
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Whoever sees that local bytes are gone must be told of the seal that has them, or it looks in a manifest that is too old.
+func TestTierCoversWhatIsNoLongerLocal(t *testing.T) {
+	r := newRig(t, memfs.New(24), 24)
+	body := string(bytes.Repeat([]byte("x"), 20_000))
+	for i := range 400 {
+		r.send(text(0, fmt.Sprintf("%d%s", i, body), ""))
+	}
+	q := message.Queue{Topic: testTopic}
+	full := r.FullSegments()
+	next := make(map[message.Offset]uint64) // first local offset → the seal that it needs
+	firsts := []message.Offset{0}
+	for i, seg := range full {
+		for rec, err := range r.Messages(t.Context(), seg.Base) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			firsts = append(firsts[:i+1], rec.Offset+1)
+		}
+		next[firsts[i+1]] = uint64(i + 1)
+	}
+	if _, _, err := r.SnapshotBehind(t.Context(), full[len(full)-1].End); err != nil {
+		t.Fatal(err)
+	}
+	stop, done := make(chan struct{}), make(chan struct{})
+	check := func(what string, first message.Offset, tier storelayer.TierState) {
+		if tier.SealSequence < next[first] {
+			t.Errorf("%s: the first local offset is %d, which needs seal %d, and the tier says %d", what, first, next[first], tier.SealSequence)
+		}
+	}
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			state, err := r.Queue(t.Context(), q)
+			check("queue", state.FirstLocal, state.Tier)
+			f, fetchErr := r.Fetch(t.Context(), &storelayer.FetchRequest{Queue: q, Offset: 399, Max: 1})
+			check("fetch", f.FirstLocal, f.Tier)
+			_, state, timeErr := r.OffsetAt(t.Context(), q, testWall.UnixMilli()+1)
+			check("offset at", state.FirstLocal, state.Tier)
+			if err := errors.Join(err, fetchErr, timeErr); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for i, seg := range full {
+		r.Sealed(uint64(i + 1))
+		if err := r.Trim(t.Context(), seg.Base); err != nil {
+			t.Fatal(err)
+		}
+		runtime.Gosched()
+	}
+	close(stop)
+	<-done
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCloseLetsGoOfTheQueueFiles(t *testing.T) {
+	r, _, _ := coldRig(t, 25)
+	r.restart()
+	for i := range 20 {
+		r.send(text(0, fmt.Sprintf("%d%s", i, bytes.Repeat([]byte("y"), 20_000)), ""))
+	}
+	if err := r.writeQueueFiles(); err != nil {
+		t.Fatal(err)
+	}
+	files := maps.Clone(r.files)
+	if len(files) == 0 {
+		t.Fatal("no queue file is open")
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for base, file := range files {
+		if err := file.Close(); !errors.Is(err, vfs.ErrClosed) {
+			t.Errorf("queue file of segment %s is still open: %v", base, err)
+		}
+	}
+	if err := r.Trim(t.Context(), 0); !errors.Is(err, storelayer.ErrClosed) {
+		t.Errorf("trim of a closed shard: %v", err)
+	}
+}
+
+// TestOldSegmentsAreClosed: a segment with a message is closed by its age, an idle one is not, however often time passes.
+func TestOldSegmentsAreClosed(t *testing.T) {
+	r := newRig(t, memfs.New(22), 22)
+	r.Shard.opts.SealMaxAge = time.Hour
+	pass := func() {
+		r.clock.Advance(2 * time.Hour)
+		r.rollOld()
+		r.send(message.Message{Topic: "other", Queue: message.Queue{Topic: testTopic + 1}, Body: []byte("x")}) // a frame behind the roll
+	}
+	r.rollOld()
+	r.clock.Advance(2 * time.Hour)
+	r.rollOld()
+	if err := r.Alive(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(r.FullSegments()); n != 0 {
+		t.Fatalf("an idle shard closed %d segments", n)
+	}
+	r.send(text(0, "a", ""))
+	pass()
+	if n := len(r.FullSegments()); n != 1 {
+		t.Fatalf("%d segments are closed, want the one with the old message", n)
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"math"
 	"slices"
 	"sync"
 
@@ -11,6 +12,9 @@ import (
 //
 // One arrival wakes one poll of each group, not all of them: sixteen polls that race for one message
 // cost fifteen empty leases. A poll that is woken and cannot use the wake-up hands it on.
+//
+// Leases that end wake polls by an alarm that each poll keeps for itself. A lease that is made, or moved, while polls
+// are parked tells those whose alarm would come too late.
 type waiters struct {
 	mu struct {
 		sync.Mutex
@@ -20,7 +24,7 @@ type waiters struct {
 
 // topicWaiters holds the parked polls of one topic by group, the longest waiting first.
 type topicWaiters struct {
-	arrivals uint64 // grows with every arrival; a poll that saw an older count does not park
+	arrivals uint64 // from 1, grows with every arrival; a poll that saw another count, as 0 always is, does not park
 	groups   map[string][]*waiter
 }
 
@@ -29,6 +33,8 @@ type waiter struct {
 	topic message.TopicID
 	group string
 	woken chan struct{} // closed by the one who takes it off the list
+	look  chan struct{} // holds a token: a lease may end before the alarm
+	alarm int64         // when it looks by itself, Unix milliseconds; guarded by waiters.mu
 }
 
 func newWaiters() *waiters {
@@ -52,9 +58,37 @@ func (w *waiters) park(topic message.TopicID, group string, token uint64) *waite
 	if t.arrivals != token {
 		return nil
 	}
-	p := &waiter{topic: topic, group: group, woken: make(chan struct{})}
+	p := &waiter{topic: topic, group: group, woken: make(chan struct{}), look: make(chan struct{}, 1), alarm: math.MaxInt64}
 	t.groups[group] = append(t.groups[group], p)
 	return p
+}
+
+// setAlarm says when a poll looks by itself, in Unix milliseconds. Whoever is told of an earlier end in the
+// meantime finds the token in look.
+func (w *waiters) setAlarm(p *waiter, at int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p.alarm = at
+}
+
+// ends says that a lease of a group ends at an instant, in Unix milliseconds, so that its polls look by then.
+func (w *waiters) ends(topic message.TopicID, group string, at int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t := w.mu.topics[topic]
+	if t == nil {
+		return
+	}
+	for _, p := range t.groups[group] {
+		if p.alarm <= at {
+			continue
+		}
+		p.alarm = at
+		select {
+		case p.look <- struct{}{}:
+		default: // it has not looked yet
+		}
+	}
 }
 
 // leave takes a poll off the list. If it was woken in the meantime and does not use that, the next one of
@@ -62,7 +96,10 @@ func (w *waiters) park(topic message.TopicID, group string, token uint64) *waite
 func (w *waiters) leave(p *waiter, unused bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	t := w.topicLocked(p.topic)
+	t := w.mu.topics[p.topic]
+	if t == nil {
+		return // the topic has ended
+	}
 	parked := t.groups[p.group]
 	if i := slices.Index(parked, p); i >= 0 {
 		t.setLocked(p.group, slices.Delete(parked, i, i+1))
@@ -98,7 +135,10 @@ func (w *waiters) visible(topic message.TopicID, group string, n int) {
 func (w *waiters) forget(topic message.TopicID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	t := w.topicLocked(topic)
+	t := w.mu.topics[topic]
+	if t == nil {
+		return
+	}
 	for group, parked := range t.groups {
 		t.wakeLocked(group, len(parked))
 	}
@@ -108,7 +148,7 @@ func (w *waiters) forget(topic message.TopicID) {
 func (w *waiters) topicLocked(topic message.TopicID) *topicWaiters {
 	t := w.mu.topics[topic]
 	if t == nil {
-		t = &topicWaiters{groups: make(map[string][]*waiter)}
+		t = &topicWaiters{arrivals: 1, groups: make(map[string][]*waiter)}
 		w.mu.topics[topic] = t
 	}
 	return t

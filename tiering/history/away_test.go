@@ -7,14 +7,13 @@ import (
 	"github.com/stratamq/stratamq/message"
 	"github.com/stratamq/stratamq/tiering"
 	"github.com/stratamq/stratamq/tiering/history"
-	"github.com/stratamq/stratamq/tiering/offload"
 	"github.com/stratamq/stratamq/tiering/offload/offloadtest"
 )
 
 // A head that names entries which the bucket does not show is an error, not a shard of which nothing was ever sealed.
 func TestEntriesThatAreNotThere(t *testing.T) {
 	w := newWorld(t, openFile(t), 7)
-	o := w.offloader(offload.Events{})
+	o := w.offloader()
 	qs := queues(1, 1)
 	for range 3 {
 		w.shard.Fill(w.random, offloadtest.FillOptions{Messages: 200, Queues: qs, MaxBody: 100, Keys: 5})

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -31,17 +32,28 @@ type block struct {
 	id      blockID
 	place   segment.Block
 	records []byte
+	pins    int64 // bytes that are kept in memory as long as the block is
 }
 
-func (b *block) cost() int64 { return int64(cap(b.records)) + itemCost }
+func (b *block) cost() int64 { return b.pins + itemCost }
 
-// decodeBlock verifies the stored bytes of a block.
-func decodeBlock(id blockID, place segment.Block, stored []byte) (*block, error) {
-	_, records, err := place.Decode(nil, stored)
+// loose reports whether the block may be kept for long: it is not a small part of a range that it would keep as well.
+func (b *block) loose() bool { return b.pins <= 2*int64(len(b.records)) }
+
+// decodeBlock verifies a block of a window. One that is not compressed stays a part of it.
+func decodeBlock(id blockID, place segment.Block, w *window) (*block, error) {
+	stored := w.stored(place)
+	records, open, err := place.Open(stored)
 	if err != nil {
 		return nil, err
 	}
-	return &block{id: id, place: place, records: records}, nil
+	if open {
+		return &block{id: id, place: place, records: records, pins: int64(len(w.raw))}, nil
+	}
+	if _, records, err = place.Decode(nil, stored); err != nil {
+		return nil, err
+	}
+	return &block{id: id, place: place, records: records, pins: int64(cap(records))}, nil
 }
 
 // from returns the records from an offset of the block on.
@@ -70,9 +82,9 @@ func (b *block) take(dst []message.Located, offset message.Offset, n, maxBytes i
 	if err != nil {
 		return nil, 0, err
 	}
-	old, total := len(dst), 0
+	old, total, region := len(dst), 0, 0
 	for i := range min(n, int(b.place.Next()-offset)) {
-		r, size, err := message.DecodeRecord(rest)
+		r, size, err := message.DecodeRecord(rest[region:])
 		if err == nil && (r.Type != message.RecordMessage || r.Topic != b.place.Queue.Topic) {
 			err = fmt.Errorf("%w: %v of topic %s", message.ErrCorrupt, r.Type, r.Topic)
 		}
@@ -83,15 +95,16 @@ func (b *block) take(dst []message.Located, offset message.Offset, n, maxBytes i
 			break
 		}
 		total += len(r.Body)
+		region += size
 		dst = append(dst, message.Located{Queue: b.place.Queue, Offset: offset + message.Offset(i), Stored: r.Body})
-		rest = rest[size:]
 	}
-	// One copy for all: the block is shared, the messages are the caller's.
-	slab := make([]byte, 0, total)
+	// One copy for all, envelopes included: the block is shared, the messages are the caller's.
+	region = 0
+	slab := bytes.Clone(rest[:total+(len(dst)-old)*message.EnvelopeLen])
 	for i := old; i < len(dst); i++ {
-		start := len(slab)
-		slab = append(slab, dst[i].Stored...)
-		dst[i].Stored = slab[start:len(slab):len(slab)]
+		start := region + message.EnvelopeLen
+		region = start + len(dst[i].Stored)
+		dst[i].Stored = slab[start:region:region]
 	}
 	return dst, total, nil
 }

@@ -65,12 +65,12 @@ func classOf(topic message.TopicID) segment.Class {
 	return segment.ClassEver
 }
 
-func (w *world) offloader(events offload.Events) *offload.Offloader {
+func (w *world) offloader() *offload.Offloader {
 	w.t.Helper()
 	o, err := offload.New(offload.Options{
 		Config: w.config, Cluster: cluster, Source: w.shard, Store: w.store, Caps: w.caps,
 		Meta:  meta.NewClient(w.meta, "offloader", rand.New(rand.NewPCG(w.random.Uint64(), 2))),
-		Clock: clock.Runtime(), Rand: rand.New(rand.NewPCG(w.random.Uint64(), 3)), Class: classOf, Logger: slog.New(slog.DiscardHandler), Events: events,
+		Clock: clock.Runtime(), Rand: rand.New(rand.NewPCG(w.random.Uint64(), 3)), Class: classOf, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -19,7 +19,11 @@ type limiter struct {
 	}
 }
 
-func newLimiter(c clock.Clock, rate int64) *limiter { return &limiter{clock: c, rate: rate} }
+func newLimiter(c clock.Clock, rate int64) *limiter {
+	l := &limiter{clock: c, rate: rate}
+	l.mu.free = c.Boot()
+	return l
+}
 
 // take waits for its turn. Bytes count also if ctx ends first.
 func (l *limiter) take(ctx context.Context, bytes int64) error {

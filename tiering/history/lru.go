@@ -55,6 +55,19 @@ func (c *lru[K, V]) put(key K, value V, cost int64) {
 	}
 }
 
+// count returns how many values are as wanted.
+func (c *lru[K, V]) count(want func(V) bool) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, e := range c.mu.items {
+		if want(e.Value.(*lruItem[K, V]).value) {
+			n++
+		}
+	}
+	return n
+}
+
 // take returns a value and forgets it.
 func (c *lru[K, V]) take(key K) (value V, ok bool) {
 	c.mu.Lock()

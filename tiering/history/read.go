@@ -16,14 +16,30 @@ import (
 // offset behind what is sealed gives no messages; one before the queue's first offset fails with [ErrGone], one whose
 // object is not there with [tiering.ErrMissingObject].
 func (h *History) Read(ctx context.Context, shard message.ShardID, queue message.Queue, from message.Offset, limit, maxBytes int, minSealSequence uint64) ([]message.Located, error) {
-	got, err := fresh(ctx, h, shard, minSealSequence, func(c *chain) ([]message.Located, error) {
-		return h.read(ctx, c, queue, from, limit, maxBytes)
-	})
+	read := func(c *chain) ([]message.Located, error) { return h.read(ctx, c, queue, from, limit, maxBytes) }
+	got, err := fresh(ctx, h, shard, minSealSequence, read)
+	if err == nil && len(got) == 0 && limit > 0 {
+		// A shard that was just started does not know its last seal yet, but it knows that the offset is not local.
+		got, err = h.readNewest(ctx, shard, read)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read queue %s from offset %d: %w", queue, from, err)
 	}
 	h.counters.messages.Add(uint64(len(got)))
 	return got, nil
+}
+
+// readNewest reads again if there is more in the bucket than was known.
+func (h *History) readNewest(ctx context.Context, shard message.ShardID, read func(*chain) ([]message.Located, error)) ([]message.Located, error) {
+	known, err := h.chainAt(ctx, shard, 0)
+	if err != nil {
+		return nil, err
+	}
+	newest, err := h.newestChain(ctx, shard)
+	if err != nil || newest == known {
+		return nil, err
+	}
+	return fresh(ctx, h, shard, newest.sequence, read)
 }
 
 // fresh asks a chain. If an object that it names is not there, the manifest is read again, once: retention may have
@@ -81,6 +97,10 @@ func (h *History) read(ctx context.Context, c *chain, queue message.Queue, from 
 			break // what was read is good; who goes on from there meets the error
 		}
 	}
+	if s.block != nil && (!s.block.loose() || r.next >= s.block.place.Next()) {
+		s.block = nil
+	}
+	s.touched = h.opts.Clock.Boot()
 	h.streams.put(streamID{id, r.next}, s, s.cost())
 	h.counters.messageBytes.Add(uint64(r.bytes))
 	return r.got, nil
@@ -219,21 +239,25 @@ func (h *History) block(ctx context.Context, run *queueRun, blocks []segment.Blo
 			return nil, err
 		}
 	}
-	b, err := decodeBlock(id, blocks[at], w.stored(blocks[at]))
+	b, err := decodeBlock(id, blocks[at], w)
 	for attempt := 1; errors.Is(err, message.ErrCorrupt) && attempt < maxFetches; attempt++ {
 		h.counters.damaged.Add(1)
 		h.windows.drop(w)
 		if w, err = h.fetchWindow(ctx, run.sealed, run.Object, blocks[at:at+1:at+1], false); err == nil {
-			b, err = decodeBlock(id, blocks[at], w.stored(blocks[at]))
+			b, err = decodeBlock(id, blocks[at], w)
 		}
 	}
 	if err != nil {
-		h.windows.drop(w)
+		if w != nil {
+			h.windows.drop(w)
+		}
 		return nil, fmt.Errorf("block %d of %s: %w", id.number, run.sealed.ObjectKey(run.sealed.Objects[run.Object]), err)
 	}
-	if w.used() {
-		h.windows.drop(w)
+	if b.loose() {
+		if w.used() {
+			h.windows.drop(w)
+		}
+		h.blocks.Set(id.hash(), b, b.cost())
 	}
-	h.blocks.Set(id.hash(), b, b.cost())
 	return b, nil
 }

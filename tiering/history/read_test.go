@@ -8,7 +8,6 @@ import (
 	"github.com/stratamq/stratamq/message"
 	"github.com/stratamq/stratamq/meta/memory"
 	"github.com/stratamq/stratamq/tiering/history"
-	"github.com/stratamq/stratamq/tiering/offload"
 	"github.com/stratamq/stratamq/tiering/offload/offloadtest"
 )
 
@@ -16,7 +15,7 @@ import (
 // sizes.
 func TestReadWhatWasSealed(t *testing.T) {
 	w := newWorld(t, openFile(t), 1)
-	o := w.offloader(offload.Events{})
+	o := w.offloader()
 	qs := queues(4, 3)
 	for range 5 {
 		w.shard.Fill(w.random, offloadtest.FillOptions{Messages: 2000, Queues: qs, MaxBody: 600, Keys: 20})

@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 
 	"golang.org/x/sync/errgroup"
@@ -39,7 +40,7 @@ func (h *History) runsOfQueue(ctx context.Context, c *chain, queue message.Queue
 	return share(ctx, h, key, func(ctx context.Context) (*queueRuns, error) {
 		next, from := &queueRuns{segments: len(c.segments)}, 0
 		if have != nil {
-			next.runs, from = have.runs[:len(have.runs):len(have.runs)], have.segments
+			next.runs, from = slices.Clip(have.runs), have.segments
 		}
 		found, err := h.findRuns(ctx, c, c.segments[from:], queue)
 		if err != nil {

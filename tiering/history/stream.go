@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"time"
 
 	"github.com/stratamq/stratamq/message"
 	"github.com/stratamq/stratamq/tiering/segment"
@@ -17,10 +18,11 @@ type streamID struct {
 
 // stream is what is kept for a reader that goes on where it ended. It belongs to the read that took it.
 type stream struct {
-	block   *block // in which the reader stands; nil before the first
-	window  int64  // bytes of the last fetch; 0 before the first
-	fetched place  // up to where ranges have been fetched, or are being
-	pending ahead  // the range that is being fetched ahead
+	block   *block        // in which the reader stands; nil before the first
+	window  int64         // bytes of the last fetch; 0 before the first
+	fetched place         // up to where ranges have been fetched, or are being
+	pending ahead         // the range that is being fetched ahead
+	touched time.Duration // by the boot clock: when the last read ended
 }
 
 // place is a block by its place among those of its queue in its object.
@@ -46,9 +48,15 @@ func (s *stream) cost() int64 {
 // firstStep is the least range that a sequential reader fetches, in bytes; it doubles from there.
 const firstStep = 1 << 20
 
-// step returns how many bytes the next range of a sequential reader has.
+// streamLife is how long a sequential reader that does not read on counts as one.
+const streamLife = 10 * time.Second
+
+// step returns how many bytes the next range of a sequential reader has. Many readers share the room that there is: the
+// range that one is in and the one that is fetched ahead must still be there when it needs them.
 func (h *History) step(last int64) int64 {
-	return min(max(2*last, firstStep), h.opts.Config.Window)
+	now := h.opts.Clock.Boot()
+	active := 1 + h.streams.count(func(s *stream) bool { return s.window > 0 && now-s.touched < streamLife })
+	return min(max(2*last, firstStep), h.opts.Config.Window, h.opts.Config.WindowCache/int64(3*active))
 }
 
 // readAhead fetches the range behind the one that a sequential reader is half through.

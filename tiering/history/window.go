@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/stratamq/stratamq/tiering/segment"
@@ -34,7 +35,8 @@ func (w *window) used() bool {
 	return w.mu.unused <= 0
 }
 
-// windowCache keeps the windows whose blocks have not all been used, up to a sum of bytes; the oldest go first.
+// windowCache keeps the windows whose blocks have not all been used, up to a sum of bytes; those go first that were not
+// used for longest.
 type windowCache struct {
 	limit int64
 
@@ -42,7 +44,7 @@ type windowCache struct {
 		sync.Mutex
 		bytes   int64
 		byBlock map[blockID]*window
-		order   []*window // oldest first
+		order   []*window // the last used one at the end; few, since each is large or soon used up
 	}
 }
 
@@ -55,7 +57,11 @@ func newWindowCache(limit int64) *windowCache {
 func (c *windowCache) get(id blockID) *window {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.mu.byBlock[id]
+	w := c.mu.byBlock[id]
+	if i := slices.Index(c.mu.order, w); i >= 0 && i < len(c.mu.order)-1 {
+		c.mu.order = append(slices.Delete(c.mu.order, i, i+1), w)
+	}
+	return w
 }
 
 func (c *windowCache) put(w *window) {
@@ -81,19 +87,17 @@ func (c *windowCache) drop(w *window) {
 }
 
 func (c *windowCache) dropLocked(w *window) {
-	for i, kept := range c.mu.order {
-		if kept != w {
-			continue
-		}
-		c.mu.order = append(c.mu.order[:i], c.mu.order[i+1:]...)
-		c.mu.bytes -= int64(len(w.raw))
-		for _, b := range w.blocks {
-			id := blockID{w.object, b.Number}
-			if c.mu.byBlock[id] == w {
-				delete(c.mu.byBlock, id)
-			}
-		}
+	i := slices.Index(c.mu.order, w)
+	if i < 0 {
 		return
+	}
+	c.mu.order = slices.Delete(c.mu.order, i, i+1)
+	c.mu.bytes -= int64(len(w.raw))
+	for _, b := range w.blocks {
+		id := blockID{w.object, b.Number}
+		if c.mu.byBlock[id] == w {
+			delete(c.mu.byBlock, id)
+		}
 	}
 }
 

@@ -59,14 +59,41 @@ func golden(t *testing.T, name string, raw []byte, fields []field) {
 func TestGoldenEntry(t *testing.T) {
 	e := testEntry()
 	fields := []field{
-		{8, "magic"}, {2, "version"}, {2, "reserved"}, {2, "shard"}, {2, "reserved"}, {8, "sequence"}, {4, "epoch"}, {4, "name length"},
-		{8, "created"}, {8, "base"}, {8, "end"}, {32, "previous hash"}, {4, "objects"}, {4, "deletions"}, {4, "first offsets"}, {2, "cluster"},
-		{16, "snapshot: uuid"}, {8, "size"}, {4, "crc32c"}, {4, "reserved"}, {8, "replay start"},
+		{8, "magic"},
+		{2, "version"},
+		{2, "reserved"},
+		{2, "shard"},
+		{2, "reserved"},
+		{8, "sequence"},
+		{4, "epoch"},
+		{4, "name length"},
+		{8, "created"},
+		{8, "base"},
+		{8, "end"},
+		{32, "previous hash"},
+		{4, "objects"},
+		{4, "deletions"},
+		{4, "first offsets"},
+		{2, "cluster"},
+		{16, "snapshot: uuid"},
+		{8, "size"},
+		{4, "crc32c"},
+		{4, "reserved"},
+		{8, "replay start"},
 	}
 	for i := range e.Objects {
 		fields = append(fields, []field{
-			{16, fmt.Sprintf("object %d: uuid", i)}, {1, "class"}, {7, "reserved"}, {8, "size"}, {4, "crc32c"}, {4, "reserved"}, {8, "directory"},
-			{8, "records"}, {8, "min time"}, {8, "max time"}, {8, "raw bytes"},
+			{16, fmt.Sprintf("object %d: uuid", i)},
+			{1, "class"},
+			{7, "reserved"},
+			{8, "size"},
+			{4, "crc32c"},
+			{4, "reserved"},
+			{8, "directory"},
+			{8, "records"},
+			{8, "min time"},
+			{8, "max time"},
+			{8, "raw bytes"},
 		}...)
 	}
 	for i, key := range e.Deletions {

@@ -3,7 +3,6 @@ package offload_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"testing"
@@ -56,14 +55,18 @@ func newWorld(t testing.TB, seed uint64) *world {
 	return w
 }
 
-func (w *world) offloader() *offload.Offloader {
-	w.t.Helper()
-	o, err := offload.New(offload.Options{
-		Config: w.config, Cluster: cluster, Source: w.shard, Store: w.store, Caps: w.caps,
+func (w *world) options(source offload.Source) offload.Options {
+	return offload.Options{
+		Config: w.config, Cluster: cluster, Source: source, Store: w.store, Caps: w.caps,
 		Meta:  meta.NewClient(w.meta, "offloader", rand.New(rand.NewPCG(w.random.Uint64(), 2))),
 		Clock: w.clock, Rand: rand.New(rand.NewPCG(w.random.Uint64(), 3)), Logger: slog.New(slog.DiscardHandler), Events: w.events,
 		Class: func(topic message.TopicID) segment.Class { return segment.Class1d + segment.Class(topic%2) },
-	})
+	}
+}
+
+func (w *world) offloader() *offload.Offloader {
+	w.t.Helper()
+	o, err := offload.New(w.options(w.shard))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -98,7 +101,7 @@ func (w *world) complete(ctx context.Context) {
 		for next := message.Offset(0); next < local; {
 			got, err := h.Read(ctx, w.shard.Shard(), q, next, 64, 1<<20, w.shard.LastSeal().Sequence)
 			if err == nil && len(got) == 0 {
-				err = errors.New("no messages")
+				w.t.Fatalf("queue %s, local from %d: no messages at offset %d", q, local, next)
 			}
 			if err != nil {
 				if failures++; failures < 100 {

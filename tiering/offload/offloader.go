@@ -68,15 +68,13 @@ func (o *Offloader) Backlog() int64 { return o.backlog.Load() }
 // fails with [ErrFenced]. Every other failure makes a backlog and is tried again, ever more slowly.
 func (o *Offloader) Run(ctx context.Context) error {
 	attempt := 0
-	for {
+	for ctx.Err() == nil {
 		step, err := o.work(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
 		wait := o.Config.Poll
 		switch {
 		case errors.Is(err, ErrFenced):
 			return fmt.Errorf("offload shard %s: %w", o.Source.Shard(), err)
+		case ctx.Err() != nil: // what fails now fails because of that
 		case err != nil:
 			attempt++
 			wait = o.retryAfter(attempt)
@@ -85,10 +83,9 @@ func (o *Offloader) Run(ctx context.Context) error {
 			attempt = 0
 			wait = min(wait, o.untilTrim())
 		}
-		if !o.pause(ctx, wait, err == nil) {
-			return nil
-		}
+		o.pause(ctx, wait, err == nil)
 	}
+	return nil
 }
 
 // Pass does once what Run does again and again: it seals and trims all that is due now, and returns the first error. It
@@ -169,8 +166,8 @@ func (o *Offloader) failed(step Step, err error, attempt int, wait time.Duration
 	}
 }
 
-// pause waits and says whether to go on. Wake ends the wait only if nothing had failed.
-func (o *Offloader) pause(ctx context.Context, wait time.Duration, wakeable bool) bool {
+// pause waits. Wake ends the wait only if nothing had failed.
+func (o *Offloader) pause(ctx context.Context, wait time.Duration, wakeable bool) {
 	timer := o.Clock.NewTimer(wait)
 	defer timer.Stop()
 	wake := o.wake
@@ -181,7 +178,5 @@ func (o *Offloader) pause(ctx context.Context, wait time.Duration, wakeable bool
 	case <-timer.C():
 	case <-wake:
 	case <-ctx.Done():
-		return false
 	}
-	return true
 }

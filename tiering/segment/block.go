@@ -103,6 +103,19 @@ func DecodeBlockHeader(src []byte) (BlockHeader, error) {
 // DecodeBlock verifies the block that src is, no more and no less, and appends its records to dst. It fails with
 // [message.ErrCorrupt]; dst is then undefined behind its length.
 func DecodeBlock(dst, src []byte) (BlockHeader, []byte, error) {
+	h, stored, err := verifyBlock(src)
+	if err != nil {
+		return BlockHeader{}, nil, err
+	}
+	records, err := decompress(slices.Grow(dst, h.RawLen), stored, h.Codec, h.RawLen)
+	if err != nil {
+		return BlockHeader{}, nil, err
+	}
+	return h, records, nil
+}
+
+// verifyBlock returns the header and the stored bytes of the block that src is, whose checksum they match.
+func verifyBlock(src []byte) (BlockHeader, []byte, error) {
 	h, err := DecodeBlockHeader(src)
 	if err != nil {
 		return BlockHeader{}, nil, err
@@ -115,11 +128,7 @@ func DecodeBlock(dst, src []byte) (BlockHeader, []byte, error) {
 	if got := tiering.UpdateChecksum(tiering.Checksum(src[:BlockHeaderLen-4]), stored); got != want {
 		return BlockHeader{}, nil, fmt.Errorf("%w: block has CRC32C %08x, not %08x", message.ErrCorrupt, got, want)
 	}
-	records, err := decompress(slices.Grow(dst, h.RawLen), stored, h.Codec, h.RawLen)
-	if err != nil {
-		return BlockHeader{}, nil, err
-	}
-	return h, records, nil
+	return h, stored, nil
 }
 
 // StoredRecord is a record of a block.

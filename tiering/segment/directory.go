@@ -42,11 +42,32 @@ func (b Block) Decode(dst, src []byte) (BlockHeader, []byte, error) {
 	if err != nil {
 		return BlockHeader{}, nil, err
 	}
+	return h, records, b.is(h, src)
+}
+
+// Open verifies that src is this block. If its records are not compressed it returns them as a part of src, without a
+// copy; else it is not open, and has to be decoded. It fails with [message.ErrCorrupt].
+func (b Block) Open(src []byte) (records []byte, open bool, err error) {
+	if h, err := DecodeBlockHeader(src); err != nil || h.Codec != CodecNone {
+		return nil, false, err
+	}
+	h, stored, err := verifyBlock(src)
+	if err == nil {
+		err = b.is(h, src)
+	}
+	if err == nil && len(stored) != h.RawLen {
+		err = fmt.Errorf("%w: %d bytes of records that are not compressed, the header says %d", message.ErrCorrupt, len(stored), h.RawLen)
+	}
+	return stored, err == nil, err
+}
+
+// is checks that a block that is good in itself is the one that the directory means.
+func (b Block) is(h BlockHeader, src []byte) error {
 	if h.Queue != b.Queue || h.First != b.First || h.Count != b.Count || len(src) != b.Length {
-		return BlockHeader{}, nil, fmt.Errorf("%w: block of %s from %d with %d records where the directory has %s from %d with %d",
+		return fmt.Errorf("%w: block of %s from %d with %d records where the directory has %s from %d with %d",
 			message.ErrCorrupt, h.Queue, h.First, h.Count, b.Queue, b.First, b.Count)
 	}
-	return h, records, nil
+	return nil
 }
 
 // QueueRange is what an object has of one queue.

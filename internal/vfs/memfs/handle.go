@@ -96,6 +96,16 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// WriteZeros is one write, with the faults of one.
+func (h *handle) WriteZeros(off, n int64) error {
+	p := zeros[:]
+	if n > int64(len(p)) {
+		p = make([]byte, n)
+	}
+	_, err := h.WriteAt(p[:n], off)
+	return err
+}
+
 // growthLocked is how many bytes of disk a write takes that the file did not have.
 func (h *handle) growthLocked(off int64, n int) int64 {
 	if h.fs.mu.space == DefaultCapacity {
@@ -174,7 +184,7 @@ func (h *handle) NextData(off int64) (next int64, err error) {
 func (n *inode) nextData(off int64) int64 {
 	next := n.size
 	for i, page := range n.pages {
-		if end := (i + 1) * pageSize; end <= off || *page == [pageSize]byte{} {
+		if end := (i + 1) * pageSize; end <= off || page == &zeroPage || *page == zeroPage {
 			continue
 		}
 		next = min(next, max(off, i*pageSize))

@@ -12,8 +12,15 @@ const (
 	sectorSize = 512
 )
 
-// pageMap holds the bytes of a file by page; a page that is missing reads as zeros.
+// pageMap holds the bytes of a file by page; a page that is missing reads as zeros. Zeros that were written stand
+// as zeroPage, which takes room on the disk and none in memory: stores fill their files with zeros ahead.
 type pageMap map[int64]*[pageSize]byte
+
+// zeroPage is shared by all files and never changed.
+var zeroPage [pageSize]byte
+
+// zeros is what WriteZeros writes, shared for the same reason; a slice of it is never changed.
+var zeros [1 << 20]byte
 
 func (m pageMap) read(p []byte, off int64) {
 	for len(p) > 0 {
@@ -33,12 +40,27 @@ func (m pageMap) write(p []byte, off int64) {
 		at := off % pageSize
 		n := min(int(pageSize-at), len(p))
 		page := m[off/pageSize]
-		if page == nil {
+		if page == nil || page == &zeroPage {
 			page = new([pageSize]byte)
 			m[off/pageSize] = page
 		}
 		copy(page[at:], p[:n])
 		p, off = p[n:], off+int64(n)
+	}
+}
+
+// zero writes n zeros.
+func (m pageMap) zero(off, n int64) {
+	for end := off + n; off < end; {
+		at := off % pageSize
+		step := min(pageSize-at, end-off)
+		switch page := m[off/pageSize]; {
+		case page == nil || step == pageSize:
+			m[off/pageSize] = &zeroPage
+		case page != &zeroPage:
+			clear(page[at : at+step])
+		}
+		off += step
 	}
 }
 
@@ -48,7 +70,7 @@ func (m pageMap) cut(size int64) {
 		switch start := i * pageSize; {
 		case start >= size:
 			delete(m, i)
-		case start+pageSize > size:
+		case start+pageSize > size && page != &zeroPage:
 			clear(page[size-start:])
 		}
 	}
@@ -57,6 +79,10 @@ func (m pageMap) cut(size int64) {
 func (m pageMap) clone() pageMap {
 	c := make(pageMap, len(m))
 	for i, page := range m {
+		if page == &zeroPage {
+			c[i] = page
+			continue
+		}
 		p := *page
 		c[i] = &p
 	}
@@ -67,7 +93,17 @@ func (m pageMap) clone() pageMap {
 type change struct {
 	off      int64
 	data     []byte
+	zero     bool // data is a slice of zeros
 	truncate bool
+}
+
+// write applies a write to pages.
+func (c change) write(pages pageMap) {
+	if c.zero {
+		pages.zero(c.off, int64(len(c.data)))
+		return
+	}
+	pages.write(c.data, c.off)
 }
 
 // inode is a file. Its file system's mutex guards it.
@@ -86,9 +122,13 @@ type inode struct {
 func newInode() *inode { return &inode{pages: pageMap{}, durable: pageMap{}} }
 
 func (n *inode) write(p []byte, off int64) {
-	n.pages.write(p, off)
+	c := change{off: off, data: p, zero: len(p) > 0 && &p[0] == &zeros[0]}
+	if !c.zero {
+		c.data = slices.Clone(p)
+	}
+	c.write(n.pages)
 	n.size = max(n.size, off+int64(len(p)))
-	n.pending = append(n.pending, change{off: off, data: slices.Clone(p)})
+	n.pending = append(n.pending, c)
 }
 
 func (n *inode) truncate(size int64) {
@@ -131,7 +171,7 @@ func applyAll(pages pageMap, size int64, pending []change) (pageMap, int64) {
 			size = c.off
 			continue
 		}
-		pages.write(c.data, c.off)
+		c.write(pages)
 		size = max(size, c.off+int64(len(c.data)))
 	}
 	return pages, size
@@ -184,7 +224,7 @@ func applySome(pages pageMap, size int64, pending []change, rng *rand.Rand, o Cr
 			k = rng.IntN(k + 1)
 		}
 		for _, c := range changes[:k] {
-			pages.write(c.data, c.off)
+			c.write(pages)
 		}
 	}
 	pages.cut(sizes[kept])
@@ -195,5 +235,5 @@ func applySome(pages pageMap, size int64, pending []change, rng *rand.Rand, o Cr
 func (c change) within(start, n int64) change {
 	from := max(c.off, start)
 	to := min(c.off+int64(len(c.data)), start+n)
-	return change{off: from, data: c.data[from-c.off : to-c.off]}
+	return change{off: from, data: c.data[from-c.off : to-c.off], zero: c.zero}
 }

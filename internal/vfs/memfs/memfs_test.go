@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"testing"
 
 	"github.com/stratamq/stratamq/internal/vfs"
@@ -230,12 +231,13 @@ func state(t *testing.T, f *memfs.FS) string {
 	must(t, err)
 	free, err := f.FreeSpace("/")
 	must(t, err)
-	s := fmt.Sprint(names, free)
+	var s strings.Builder
+	fmt.Fprint(&s, names, free)
 	for _, name := range f.Names() {
-		s += content(t, f, name)
+		s.WriteString(content(t, f, name))
 	}
 	disk := f.Restart().Crash(1, memfs.CrashOptions{Keep: memfs.KeepNone})
-	return s + fmt.Sprint(disk.Names())
+	return s.String() + fmt.Sprint(disk.Names())
 }
 
 func TestFullDisk(t *testing.T) {

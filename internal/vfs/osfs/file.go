@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -12,7 +13,11 @@ import (
 )
 
 type file struct {
-	f *os.File
+	f      *os.File
+	direct struct { // for WriteZeros, opened on its first call
+		once sync.Once
+		file *os.File
+	}
 }
 
 func open(path string, flag int) (vfs.File, error) {
@@ -45,6 +50,9 @@ func (f *file) Truncate(size int64) error { return wrap(f.f.Truncate(size)) }
 // Fallocate treats a file system that has no such call as one where space cannot be reserved:
 // the write that follows then tells.
 func (f *file) Fallocate(off, n int64) error {
+	if n == 0 {
+		return nil // the system refuses to reserve nothing
+	}
 	err := f.control("fallocate", func(fd int) error {
 		return unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, off, n)
 	})
@@ -88,7 +96,13 @@ func (f *file) NextData(off int64) (int64, error) {
 	return next, err
 }
 
-func (f *file) Close() error { return wrap(f.f.Close()) }
+func (f *file) Close() error {
+	f.direct.once.Do(func() {}) // from now on none is opened
+	if f.direct.file != nil {
+		_ = f.direct.file.Close() // closing again does no harm, and what it wrote was told by its writes
+	}
+	return wrap(f.f.Close())
+}
 
 // control runs call on the descriptor, again after EINTR, and names the call in the error.
 func (f *file) control(name string, call func(fd int) error) error {

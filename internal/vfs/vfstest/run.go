@@ -22,6 +22,7 @@ func Run(t *testing.T, newFS func(t *testing.T) (fsys vfs.FS, dir string)) {
 		fn   func(t *testing.T, fsys vfs.FS, dir string)
 	}{
 		{"ReadsWhatWasWritten", testReadWrite},
+		{"WriteZeros", testWriteZeros},
 		{"CreateAndOpen", testCreateOpen},
 		{"Lengths", testLengths},
 		{"NextData", testNextData},
@@ -84,6 +85,43 @@ func testReadWrite(t *testing.T, fsys vfs.FS, dir string) {
 	wantErr(t, err, io.EOF)
 	_, err = f.ReadAt(got[:1], 9000)
 	wantErr(t, err, io.EOF)
+}
+
+// Zeros land where they were sent, whatever the alignment, beside bytes that the cache holds and under a map.
+func testWriteZeros(t *testing.T, fsys vfs.FS, dir string) {
+	const size = 3 << 20
+	for _, part := range []struct{ off, n int64 }{{4096, 4096}, {8192, 2 << 20}, {1, 5000}, {4097, 4096}, {size - 4096, 8192}, {100, 0}} {
+		f := create(t, fsys, path.Join(dir, "zeros"), bytes.Repeat([]byte{7}, size))
+		mapped, err := f.Map()
+		must(t, err)
+		must(t, f.Fallocate(part.off, part.n))
+		must(t, f.WriteZeros(part.off, part.n))
+		must(t, f.Sync())
+		want := bytes.Repeat([]byte{7}, max(size, int(part.off+part.n)))
+		clear(want[part.off : part.off+part.n])
+		got := make([]byte, len(want))
+		_, err = f.ReadAt(got, 0)
+		must(t, err)
+		if !bytes.Equal(got, want) {
+			t.Errorf("%d zeros at %d are elsewhere", part.n, part.off)
+		}
+		_, err = mapped.ReadAt(got[:size], 0)
+		must(t, err)
+		if !bytes.Equal(got[:size], want[:size]) {
+			t.Errorf("%d zeros at %d are elsewhere in the map", part.n, part.off)
+		}
+		_, err = f.WriteAt([]byte("again"), part.off)
+		must(t, err)
+		_, err = f.ReadAt(got[:5], part.off)
+		must(t, err)
+		if string(got[:5]) != "again" {
+			t.Errorf("%q behind a write over zeros", got[:5])
+		}
+		must(t, mapped.Unmap())
+		must(t, f.Close())
+		wantErr(t, f.WriteZeros(0, 4096), vfs.ErrClosed)
+		must(t, fsys.Remove(path.Join(dir, "zeros")))
+	}
 }
 
 func testCreateOpen(t *testing.T, fsys vfs.FS, dir string) {

@@ -32,6 +32,7 @@ type Shard struct {
 		segments []*localSegment // the last one is active
 		queues   map[message.Queue][]message.Located
 		sealed   offload.Seal
+		told     uint64 // the newest sequence of this epoch
 		trimmed  []message.Position
 		fault    func(op string) error
 		created  time.Time
@@ -133,6 +134,7 @@ func (s *Shard) Restart() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.epoch++
+	s.mu.told = 0
 }
 
 // Fail makes calls fail: fault gets the method's name. Nil ends that.
@@ -162,7 +164,7 @@ func (s *Shard) Queues() []message.Queue {
 	return queues
 }
 
-// LastSeal returns the newest seal that the shard was told.
+// LastSeal returns the newest seal that the shard was ever told.
 func (s *Shard) LastSeal() offload.Seal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -290,10 +292,13 @@ func (s *Shard) Sealed(_ context.Context, seal offload.Seal) error {
 	if err := s.failsLocked("sealed"); err != nil {
 		return err
 	}
-	if seal.Sequence < s.mu.sealed.Sequence {
-		return fmt.Errorf("seal %d after %d", seal.Sequence, s.mu.sealed.Sequence)
+	if seal.Sequence < s.mu.told {
+		return fmt.Errorf("seal %d after %d", seal.Sequence, s.mu.told)
 	}
-	s.mu.sealed = seal
+	s.mu.told = seal.Sequence
+	if seal.Sequence > s.mu.sealed.Sequence {
+		s.mu.sealed = seal
+	}
 	return nil
 }
 

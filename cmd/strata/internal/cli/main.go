@@ -86,7 +86,7 @@ func (e *env) rootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%w", err) })
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(e.serverCommand(), e.configCommand(), e.versionCommand())
+	root.AddCommand(e.serverCommand(), e.configCommand(), e.versionCommand(), e.failpointsCommand())
 	for _, group := range []*cobra.Command{e.topicCommand(), e.groupCommand(), e.messageCommand(), e.segmentCommand(), e.statusCommand()} {
 		e.clientFlags(group)
 		root.AddCommand(group)

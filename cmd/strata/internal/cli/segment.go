@@ -11,7 +11,7 @@ import (
 )
 
 func (e *env) segmentCommand() *cobra.Command {
-	return family("segment", "Look at the segments of the log", e.segmentList(), e.segmentDump())
+	return family("segment", "Look at the segments of the log", e.segmentList(), e.segmentDump(), e.segmentVerify())
 }
 
 func (e *env) segmentList() *cobra.Command {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -64,12 +65,32 @@ func (e *env) serve(c *cobra.Command, settings config.Config) (err error) {
 	}
 	log := newLogger(settings, e.stderr)
 	s, err := server.Open(c.Context(), settings, version(), log)
+	if err != nil && c.Context().Err() != nil && errors.Is(err, context.Canceled) {
+		log.Info("stopped while it started")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	fmt.Fprint(e.stdout, s.Banner())
 	return s.Run(c.Context())
+}
+
+// failpointsCommand is for the loops that kill a broker at every one of them.
+func (e *env) failpointsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "failpoints",
+		Short:  "Print the moments at which a test can end the server",
+		Hidden: true,
+		Args:   noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			for _, name := range failpoint.Names() {
+				fmt.Fprintln(e.stdout, name)
+			}
+			return nil
+		},
+	}
 }
 
 // newLogger returns the logger that the settings describe.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stratamq/stratamq/tiering"
+	"github.com/stratamq/stratamq/tiering/segment"
 )
 
 // Bounds of a segment, in bytes.
@@ -31,6 +32,7 @@ type Config struct {
 	ObjectStore    string        // URL; empty until loaded: a folder in the data folder
 	SegmentSize    int64         // bytes after which a segment is sealed
 	SealMaxAge     time.Duration // age after which a segment is sealed though it is not full; 0: never
+	SealCodec      segment.Codec // how sealed records are compressed
 	LocalRetention Retention     // how long, or how many bytes of, sealed segments stay local
 	DiskMark       int64         // bytes of free disk below which sends are refused; autoDiskMark until loaded
 
@@ -59,6 +61,7 @@ func Default() Config {
 		HTTPAddr:         "127.0.0.1:8090",
 		SegmentSize:      1 << 30,
 		SealMaxAge:       6 * time.Hour,
+		SealCodec:        segment.CodecZstd,
 		LocalRetention:   Retention{Bytes: 4 << 30},
 		DiskMark:         autoDiskMark,
 		LongPolling:      maxLongPolling,

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/stratamq/stratamq/tiering/segment"
 )
 
 // EnvPrefix begins the variables that carry settings.
@@ -101,6 +103,9 @@ var settings = []*Setting{
 	textSetting("object-store", "URL", "where sealed segments go: file:///folder or s3://bucket/prefix?endpoint=…&region=…", func(c *Config) *string { return &c.ObjectStore }),
 	sizeSetting("segment-size", "bytes of the log after which a segment is sealed, 1MiB to 4GiB", func(c *Config) *int64 { return &c.SegmentSize }),
 	durationSetting("seal-max-age", "age after which a segment is sealed though it is not full; 0 for never", func(c *Config) *time.Duration { return &c.SealMaxAge }),
+	setting("seal-codec", "CODEC", "how sealed records are compressed: zstd, s2 or none",
+		func(c *Config, text string) (err error) { c.SealCodec, err = segment.ParseCodec(text); return err },
+		func(c *Config) string { return c.SealCodec.String() }),
 	setting("local-retention", "RETENTION", "how long, or how many bytes of, sealed segments stay on the local disk as well: 1h, 10GiB, both as 1h,10GiB, or none",
 		func(c *Config, text string) (err error) {
 			c.LocalRetention, err = ParseRetention(text, None)

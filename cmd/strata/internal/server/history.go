@@ -72,9 +72,13 @@ var _ shard.Bucket = bucket{}
 var errNotSealed = errors.New("the bucket has no message there")
 
 func (b bucket) Read(ctx context.Context, q message.Queue, offset message.Offset) ([]byte, error) {
-	seal, err := b.lastSeal(ctx, q)
-	if err != nil {
-		return nil, err
+	var seal uint64
+	if s := b.shard(); s != nil {
+		state, err := s.Queue(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		seal = state.Tier.SealSequence
 	}
 	got, err := b.history.Read(ctx, theShard, q, offset, 1, 1, seal)
 	if err != nil {
@@ -84,24 +88,6 @@ func (b bucket) Read(ctx context.Context, q message.Queue, offset message.Offset
 		return nil, fmt.Errorf("queue %s, offset %d: %w", q, offset, errNotSealed)
 	}
 	return got[0].Stored, nil
-}
-
-func (b bucket) OffsetAt(ctx context.Context, q message.Queue, t int64) (message.Offset, bool, error) {
-	seal, err := b.lastSeal(ctx, q)
-	if err != nil {
-		return 0, false, err
-	}
-	return b.history.OffsetAt(ctx, theShard, q, t, seal)
-}
-
-// lastSeal returns the newest seal that can be read, 0 while the shard recovers.
-func (b bucket) lastSeal(ctx context.Context, q message.Queue) (uint64, error) {
-	s := b.shard()
-	if s == nil {
-		return 0, nil
-	}
-	state, err := s.Queue(ctx, q)
-	return state.Tier.SealSequence, err
 }
 
 func (b bucket) Snapshot(ctx context.Context) ([]byte, error) {

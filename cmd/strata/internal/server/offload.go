@@ -69,8 +69,9 @@ func (s source) Trim(ctx context.Context, base message.Position) error {
 
 // offloadConfig is what the settings mean for an offloader. The grace is for readers that are under way;
 // who wants local bytes to go sooner than that says so by a short age.
-func offloadConfig(keep config.Retention) offload.Config {
+func offloadConfig(keep config.Retention, codec segment.Codec) offload.Config {
 	c := offload.DefaultConfig()
+	c.Codec = codec
 	c.LocalAge, c.LocalBytes = keep.Age, keep.Bytes
 	if keep.Age > 0 {
 		c.Grace = min(c.Grace, keep.Age)
@@ -150,7 +151,7 @@ func offloadEvents(m *offloadMetrics) offload.Events {
 // newOffloader returns the offloader of the shard. Store must have been probed.
 func (s *Server) newOffloader(store tiering.ObjectStore, caps tiering.Capabilities, client *meta.Client) (*offload.Offloader, error) {
 	return offload.New(offload.Options{
-		Config:  offloadConfig(s.config.LocalRetention),
+		Config:  offloadConfig(s.config.LocalRetention, s.config.SealCodec),
 		Cluster: s.cluster.ID,
 		Source:  source{s.shard},
 		Store:   store,

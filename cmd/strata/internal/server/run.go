@@ -84,18 +84,15 @@ func (s *Server) wakeOffloader() {
 	}
 }
 
-// runObjects seals what the shard has filled.
+// runObjects seals what the shard has filled, once the object store has shown what it guarantees.
 func (s *Server) runObjects(ctx context.Context) error {
-	if s.probed == nil {
-		s.health.set(partObjectStore, "the object store has not answered yet")
-		report, err := probeUntil(ctx, s.objects, s.log.With("component", partObjectStore))
-		if err != nil {
-			return err
-		}
-		s.probed = &report
+	s.health.set(partObjectStore, "the object store has not answered yet")
+	report, err := s.probe.wait(ctx)
+	if err != nil {
+		return err
 	}
 	s.health.set(partObjectStore, "")
-	offloader, err := s.newOffloader(s.objects, s.probed.Capabilities, s.meta)
+	offloader, err := s.newOffloader(s.objects, report.Capabilities, s.meta)
 	if err != nil {
 		return err
 	}

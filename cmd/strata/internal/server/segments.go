@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -102,5 +103,5 @@ func (s *segments) entries(ctx context.Context) ([]manifest.Entry, error) {
 		}
 		s.mu.entries = append(s.mu.entries, e)
 	}
-	return s.mu.entries[:len(s.mu.entries):len(s.mu.entries)], nil
+	return slices.Clip(s.mu.entries), nil
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -30,7 +31,6 @@ import (
 	"github.com/stratamq/stratamq/tiering"
 	"github.com/stratamq/stratamq/tiering/history"
 	"github.com/stratamq/stratamq/tiering/offload"
-	"github.com/stratamq/stratamq/tiering/probe"
 )
 
 // Server is an opened broker.
@@ -49,7 +49,7 @@ type Server struct {
 	shard    *shard.Shard
 	objects  tiering.ObjectStore
 	history  *history.History
-	probed   *probe.Report // nil while the object store has not answered
+	probe    *bucketProbe
 	proxy    *proxy.Proxy
 	grpc     *grpcapi.Server
 	grpcAt   net.Listener
@@ -76,7 +76,7 @@ func Open(ctx context.Context, c config.Config, version string, log *slog.Logger
 		}
 	}()
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, open := range []func(context.Context) error{s.openFolder, s.openMeta, s.openObjects, s.openHistory, s.openShard, s.openProxy, s.openHTTP} {
+	for _, open := range []func(context.Context) error{s.openFolder, s.openMeta, s.openObjects, s.openHistory, s.openShard, s.openProxy, s.waitProbe, s.openHTTP} {
 		if err := open(ctx); err != nil {
 			return nil, err
 		}
@@ -85,13 +85,13 @@ func Open(ctx context.Context, c config.Config, version string, log *slog.Logger
 }
 
 // closeLater notes what Close has to close, before all that was opened earlier.
-func (s *Server) closeLater(close func() error) { s.closers = append(s.closers, close) }
+func (s *Server) closeLater(closer func() error) { s.closers = append(s.closers, closer) }
 
 // Close releases everything that Open opened; Run must have returned or never been called.
 func (s *Server) Close() error {
 	var errs []error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		errs = append(errs, s.closers[i]())
+	for _, closer := range slices.Backward(s.closers) {
+		errs = append(errs, closer())
 	}
 	s.closers = nil
 	return errors.Join(errs...)
@@ -150,13 +150,13 @@ func (s *Server) openShard(ctx context.Context) error {
 }
 
 func (s *Server) openObjects(ctx context.Context) error {
-	store, report, err := openObjects(ctx, s.config.ObjectStore, s.log.With("component", partObjectStore))
+	p, err := openObjects(ctx, s.config.ObjectStore, s.log.With("component", partObjectStore))
 	if err != nil {
 		return err
 	}
-	s.objects, s.probed = store, report
+	s.closeLater(p.close)
+	s.probe, s.objects = p, p.store
 	s.offloadMetrics = newOffloadMetrics(s.registry)
-	s.closeLater(store.Close)
 	return nil
 }
 
@@ -166,7 +166,7 @@ func (s *Server) openProxy(ctx context.Context) error {
 	config := proxy.DefaultConfig()
 	config.AutoCreateGroups = s.config.AutoCreateGroups
 	var err error
-	s.proxy, err = proxy.New(config, s.catalog, []storelayer.Shard{s.shard}, coldReads{s.history}, proxy.NewMetrics(s.registry, config.MetricTopics, log), log)
+	s.proxy, err = proxy.New(config, s.catalog, []storelayer.Shard{s.shard}, coldReads{s.history}, proxy.NewMetrics(s.registry, config.MetricTopics, log), log) //nolint:contextcheck // a proxy lives until Drain, not as long as this call
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -48,8 +49,8 @@ func runParts(ctx context.Context, parts []*part, stopping func(failure error)) 
 		} else {
 			stopping(context.Cause(failed))
 		}
-		for i := len(parts) - 1; i >= 0; i-- {
-			parts[i].stop(context.WithoutCancel(ctx))
+		for _, p := range slices.Backward(parts) {
+			p.stop(context.WithoutCancel(ctx))
 		}
 		return nil
 	})
