@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/stratamq/stratamq/message"
 	"github.com/stratamq/stratamq/message/filter"
@@ -13,7 +14,7 @@ import (
 // resolve fills in the messages that only the bucket has and returns what can be delivered, in the
 // shard's order. Cold messages that do not match, and those that retention has dropped, are settled; those
 // that cannot be read, or do not fit beside the others, are given back.
-func (p *Proxy) resolve(ctx context.Context, shard storelayer.Shard, leased storelayer.Leased, f filter.Filter) []Received {
+func (p *Proxy) resolve(ctx context.Context, shard storelayer.Shard, leased storelayer.Leased, f filter.Filter, end time.Time) []Received {
 	out := make([]Received, len(leased.Deliveries))
 	var cold coldLeases
 	for i, d := range leased.Deliveries {
@@ -25,7 +26,7 @@ func (p *Proxy) resolve(ctx context.Context, shard storelayer.Shard, leased stor
 	if len(cold) == 0 {
 		return out
 	}
-	gone := p.readCold(ctx, shard, cold, out, leased.Tier.SealSequence)
+	gone := p.readCold(ctx, shard, cold, out, leased.Tier.SealSequence, end)
 	var settle, release []storelayer.Handle
 	kept, bytes := out[:0], 0
 	for i, d := range out {
@@ -105,8 +106,11 @@ func (c coldLeases) run() int {
 }
 
 // readCold reads the bytes of cold leases into out, up to about LargeBody in all, and says which of them
-// retention has dropped. A queue that cannot be read is closed for further leases.
-func (p *Proxy) readCold(ctx context.Context, shard storelayer.Shard, cold coldLeases, out []Received, seal uint64) (gone map[int]bool) {
+// retention has dropped. A queue that cannot be read, also because the bucket does not answer in time, is closed for
+// further leases.
+func (p *Proxy) readCold(ctx context.Context, shard storelayer.Shard, cold coldLeases, out []Received, seal uint64, end time.Time) (gone map[int]bool) {
+	reading, cancel := context.WithTimeout(ctx, coldReadTime(end))
+	defer cancel()
 	gone = map[int]bool{}
 	budget := LargeBody
 	for len(cold) > 0 && budget > 0 && ctx.Err() == nil {
@@ -115,7 +119,7 @@ func (p *Proxy) readCold(ctx context.Context, shard storelayer.Shard, cold coldL
 			cold = cold[1:]
 			continue
 		}
-		got, err := p.readHistory(ctx, shard, first.queue, first.offset, cold.run(), budget, seal)
+		got, err := p.readHistory(reading, shard, first.queue, first.offset, cold.run(), budget, seal)
 		switch {
 		case errors.Is(err, ErrGone):
 			gone[first.index] = true

@@ -29,6 +29,7 @@ type bucket struct {
 	shards map[message.ShardID]*shardfake.Shard
 	reads  atomic.Int64
 	hide   atomic.Bool // answers nothing, as if an object were missing
+	hang   atomic.Bool // does not answer
 	fail   atomic.Pointer[error]
 }
 
@@ -41,6 +42,9 @@ func (b *bucket) err() error {
 
 func (b *bucket) Read(ctx context.Context, shard message.ShardID, q message.Queue, from message.Offset, limit, _ int, seal uint64) ([]message.Located, error) {
 	b.reads.Add(1)
+	if b.hang.Load() {
+		<-ctx.Done()
+	}
 	if err := errors.Join(b.err(), ctx.Err()); err != nil || b.hide.Load() {
 		return nil, err
 	}
@@ -302,6 +306,27 @@ func TestRetentionPassed(t *testing.T) {
 	if _, ok := errors.AsType[*storelayer.OffsetOutOfRangeError](err); !ok {
 		t.Errorf("pull: %v", err)
 	}
+}
+
+// A bucket that hangs holds a receive no longer than its poll, or 2 s; the queue is closed with an alarm meanwhile.
+func TestBucketHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.send(0, "a", "a")
+		w.shards[0].Trim(w.queue(0), 1)
+		w.bucket.hang.Store(true)
+		start := time.Now()
+		if got := w.receive(w.request(1, time.Second)); len(got) != 0 || time.Since(start) != 2*time.Second {
+			t.Errorf("%d messages after %v", len(got), time.Since(start))
+		}
+		if v := gauge(t, w.registry, "strata_cold_closed_queues"); v != 1 {
+			t.Errorf("%v queues are closed", v)
+		}
+		w.bucket.hang.Store(false)
+		if got := w.receive(w.request(1, 20*time.Second)); len(got) != 1 || got[0].Handle.Attempt != 1 {
+			t.Errorf("%+v", got)
+		}
+	})
 }
 
 // TestClientGoneDuringColdRead does not blame the bucket for a client that has left.

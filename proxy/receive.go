@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -63,7 +64,7 @@ func (p *Proxy) Receive(ctx context.Context, req *ReceiveRequest) ([]Received, e
 		retry := p.tryClosedQueues(ctx, req.Topic.ID, end)
 		for i := range r.shards {
 			at := (int(turn) + i) % len(r.shards)
-			received, token, err := p.leaseFrom(ctx, r.shards[at], turn, lease)
+			received, token, err := p.leaseFrom(ctx, r.shards[at], turn, lease, end)
 			if err != nil || len(received) > 0 {
 				r.stats.received(req.Group.Name, received)
 				return received, err
@@ -89,27 +90,47 @@ func (p *Proxy) Receive(ctx context.Context, req *ReceiveRequest) ([]Received, e
 }
 
 // leaseFrom leases from one shard until it gets something to deliver or nothing more: messages that turn
-// out not to match, or to be gone, are settled on the way and do not count.
-func (p *Proxy) leaseFrom(ctx context.Context, on shardQueues, turn uint32, lease storelayer.LeaseRequest) ([]Received, uint64, error) {
+// out not to match, or to be gone, are settled on the way and do not count. When the poll is over it stops, so that a
+// long history without a match, or one queue after the other that cannot be read, does not outlast the client.
+func (p *Proxy) leaseFrom(ctx context.Context, on shardQueues, turn uint32, lease storelayer.LeaseRequest, end time.Time) ([]Received, uint64, error) {
+	stop := time.Now().Add(coldReadMin)
+	if end.After(stop) {
+		stop = end
+	}
 	for {
 		lease.Queues = p.cold.open(lease.Topic, on.rotated(turn))
 		if len(lease.Queues) == 0 {
 			return nil, 0, nil
 		}
-		leased, err := on.shard.Lease(ctx, &lease)
+		leased, err := p.lease(ctx, on.shard, &lease, end)
 		if err != nil {
 			return nil, 0, err
 		}
 		if len(leased.Deliveries) == 0 {
 			return nil, leased.Token, nil
 		}
-		if received := p.resolve(ctx, on.shard, leased, lease.Filter); len(received) > 0 {
+		if received := p.resolve(ctx, on.shard, leased, lease.Filter, end); len(received) > 0 {
 			return received, 0, nil
 		}
 		if ctx.Err() != nil {
 			return nil, 0, context.Cause(ctx)
 		}
+		if !time.Now().Before(stop) {
+			return nil, 0, nil
+		}
 	}
+}
+
+// lease leases from a shard, which itself may have to ask the bucket where a new group begins: a bucket that hangs must
+// not hold the receive beyond its poll.
+func (p *Proxy) lease(ctx context.Context, shard storelayer.Shard, req *storelayer.LeaseRequest, end time.Time) (storelayer.Leased, error) {
+	waiting, cancel := context.WithTimeout(ctx, coldReadTime(end))
+	defer cancel()
+	leased, err := shard.Lease(waiting, req)
+	if err != nil && waiting.Err() != nil && ctx.Err() == nil {
+		return leased, fmt.Errorf("%w: lease from shard %s: %w", ErrHistory, shard.ID(), err)
+	}
+	return leased, err
 }
 
 // startFrom says where a new group begins.

@@ -96,25 +96,26 @@ func (p *part) read(dst []message.Entry, i uint32, n int) ([]message.Entry, erro
 
 // OffsetAt returns the first local offset whose message was stored at or after an instant, and the queue's end if there
 // is none. Store times never fall within a queue. The store time of an entry is read by the caller, without a lock;
-// its error ends the search.
+// its error ends the search, unless it is ErrNotLocal: a trim may pass by at any time, and the search goes on in what
+// is left. An answer at or below the first local offset as it is afterwards may so have an earlier one in the bucket.
 func (t *Table) OffsetAt(q message.Queue, at int64, storeTime func(message.Entry) (int64, error)) (message.Offset, error) {
 	s, _ := t.Queue(q)
 	low, high := max(s.First, s.FirstLocal), s.Next
 	for low < high {
 		mid := low + (high-low)/2
+		var stored int64
 		e, err := t.Entry(q, mid)
+		if err == nil {
+			stored, err = storeTime(e)
+		}
 		if _, outside := errors.AsType[*storelayer.OffsetOutOfRangeError](err); outside || errors.Is(err, ErrNotLocal) {
-			// A trim or the retention passed by: search on in what is left.
+			// A trim or the retention passed by.
 			s, ok := t.Queue(q)
 			if first := max(s.First, s.FirstLocal); ok && first > mid {
 				low, high = first, max(first, high)
 				continue
 			}
 		}
-		if err != nil {
-			return 0, err
-		}
-		stored, err := storeTime(e)
 		if err != nil {
 			return 0, err
 		}

@@ -116,3 +116,37 @@ func TestTrimDuringSearch(t *testing.T) {
 		t.Errorf("a store time that cannot be read: %v", err)
 	}
 }
+
+// A trim may take a segment's bytes between the look at an entry and the read of its store time.
+func TestTrimBetweenEntryAndStoreTime(t *testing.T) {
+	table := NewTable(testBase)
+	q := message.Queue{Topic: 1}
+	for i := range 20 {
+		e := message.Entry{Position: testBase + message.Position(100*i), TagHash: uint32(i)}
+		if i == 12 {
+			if err := table.Roll(testBase + 4096); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i >= 12 {
+			e.Position += 4096
+		}
+		if err := table.Append(q, message.Offset(i), e, int64(i), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dropped := false
+	got, err := table.OffsetAt(q, 3, func(e message.Entry) (int64, error) {
+		if !dropped {
+			dropped = true
+			if _, err := table.Drop(testBase); err != nil {
+				t.Fatal(err)
+			}
+			return 0, ErrNotLocal
+		}
+		return int64(e.TagHash), nil
+	})
+	if err != nil || got != 12 {
+		t.Errorf("offset %d, %v; the lowest that is left is 12", got, err)
+	}
+}

@@ -329,7 +329,7 @@ func (s *Shard) startOffset(ctx context.Context, state queue.State, from storela
 	case storelayer.StartLast:
 		return state.Next, nil
 	case storelayer.StartAtTime:
-		return s.startAt(ctx, state, from.Time)
+		return s.startAt(ctx, state.Queue, from.Time)
 	case storelayer.StartAuto:
 	}
 	if state.First == state.Next {
@@ -346,8 +346,8 @@ func (s *Shard) startOffset(ctx context.Context, state queue.State, from storela
 }
 
 // startAt finds the first offset in any tier that was stored at or after t.
-func (s *Shard) startAt(ctx context.Context, state queue.State, t int64) (message.Offset, error) {
-	offset, err := s.offsetAt(state, t)
+func (s *Shard) startAt(ctx context.Context, q message.Queue, t int64) (message.Offset, error) {
+	offset, state, err := s.OffsetAt(ctx, q, t)
 	if err != nil || offset > state.FirstLocal || state.First >= state.FirstLocal {
 		return offset, err
 	}

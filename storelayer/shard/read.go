@@ -67,6 +67,8 @@ func (s *Shard) Queue(ctx context.Context, q message.Queue) (storelayer.QueueSta
 	return toQueueState(q, state, s.tier()), nil
 }
 
+// toQueueState joins what the table knew with the tier as it was afterwards: what had been trimmed by then had been
+// sealed before, so that the tier names a seal that has it.
 func toQueueState(q message.Queue, state queue.State, tier storelayer.TierState) storelayer.QueueState {
 	return storelayer.QueueState{
 		Queue: q, First: state.First, FirstLocal: state.FirstLocal, Next: state.Next, LastStoreTime: state.LastStoreTime, Tier: tier,
@@ -90,31 +92,23 @@ func (s *Shard) queueState(ctx context.Context, q message.Queue) (queue.State, e
 
 // OffsetAt implements [storelayer.Shard].
 func (s *Shard) OffsetAt(ctx context.Context, q message.Queue, t int64) (message.Offset, storelayer.QueueState, error) {
-	for {
-		state, err := s.queueState(ctx, q)
-		if err != nil {
-			return 0, storelayer.QueueState{}, err
-		}
-		offset, err := s.offsetAt(state, t)
-		if errors.Is(err, queue.ErrNotLocal) {
-			continue // a trim overtook the search
-		}
-		return offset, toQueueState(q, state, s.tier()), err
+	if _, err := s.queueState(ctx, q); err != nil {
+		return 0, storelayer.QueueState{}, err
 	}
-}
-
-// offsetAt finds the first local offset stored at or after t.
-func (s *Shard) offsetAt(state queue.State, t int64) (message.Offset, error) {
-	if state.FirstLocal >= state.Next {
-		return state.Next, nil
-	}
-	return s.table.OffsetAt(state.Queue, t, func(e message.Entry) (int64, error) {
+	offset, err := s.table.OffsetAt(q, t, func(e message.Entry) (int64, error) {
 		stored, err := s.readEntry(e)
 		if err != nil {
 			return 0, err
 		}
 		return message.Stored(stored).StoreTime(), nil
 	})
+	if err != nil {
+		return 0, storelayer.QueueState{}, err
+	}
+	// The bounds come after the search: a trim that overtook it may have taken the true answer into the bucket, and only
+	// bounds that know of the trim send the caller there.
+	state, err := s.Queue(ctx, q)
+	return offset, state, err
 }
 
 // lookupSlack is how many more positions a lookup asks for than it wants, since a hash may be shared.

@@ -99,7 +99,7 @@ func (h *History) refresh(ctx context.Context, m *shardManifest, good func(*chai
 // older than the seal that was asked for, the entries in the bucket are enough: a shard reports a seal only when its
 // entry is there.
 func (h *History) extend(ctx context.Context, have *chain, sequence uint64) (*chain, error) {
-	next, headErr := h.extendToHead(ctx, have)
+	next, head, headErr := h.extendToHead(ctx, have)
 	if headErr == nil && next.sequence >= sequence {
 		return next, nil
 	}
@@ -113,7 +113,8 @@ func (h *History) extend(ctx context.Context, have *chain, sequence uint64) (*ch
 	if err != nil {
 		return nil, errors.Join(err, headErr)
 	}
-	if next.sequence < sequence {
+	// A head that was read names entries that exist: a bucket that does not show them all has lost some, or cannot be seen.
+	if sequence = max(sequence, head); next.sequence < sequence {
 		return nil, errors.Join(fmt.Errorf("%w: it ends at %d, not %d", ErrBehind, next.sequence, sequence), headErr)
 	}
 	return next, nil
@@ -121,27 +122,30 @@ func (h *History) extend(ctx context.Context, have *chain, sequence uint64) (*ch
 
 var errForked = fmt.Errorf("%w: the chain of entries is broken", message.ErrCorrupt)
 
-func (h *History) extendToHead(ctx context.Context, have *chain) (*chain, error) {
+// extendToHead reads the entries up to the head in the metadata store. It returns the head's sequence also if that fails; 0
+// if the head cannot be read.
+func (h *History) extendToHead(ctx context.Context, have *chain) (next *chain, head uint64, err error) {
 	v, err := h.opts.Meta.Get(ctx, meta.BucketManifests, meta.ShardKey(have.shard))
 	if err != nil {
-		return nil, fmt.Errorf("read manifest head: %w", err)
+		return nil, 0, fmt.Errorf("read manifest head: %w", err)
 	}
-	head, err := meta.DecodeManifestHead(v.Data)
+	newest, err := meta.DecodeManifestHead(v.Data)
 	if err != nil {
-		return nil, fmt.Errorf("read manifest head: %w", err)
+		return nil, 0, fmt.Errorf("read manifest head: %w", err)
 	}
-	if head.Sequence <= have.sequence {
-		if head.Sequence == have.sequence && head.Hash != have.hash {
-			return nil, fmt.Errorf("%w: entry %d is %s in the head, %s here", errForked, head.Sequence, head.Hash, have.hash)
+	if newest.Sequence <= have.sequence {
+		if newest.Sequence == have.sequence && newest.Hash != have.hash {
+			return nil, newest.Sequence, fmt.Errorf("%w: entry %d is %s in the head, %s here", errForked, newest.Sequence, newest.Hash, have.hash)
 		}
-		return have, nil // a read may be stale
+		return have, newest.Sequence, nil // a read may be stale
 	}
-	raws := make([][]byte, head.Sequence-have.sequence)
-	raws[len(raws)-1] = head.Entry
+	raws := make([][]byte, newest.Sequence-have.sequence)
+	raws[len(raws)-1] = newest.Entry
 	if err := h.readEntries(ctx, have, raws[:len(raws)-1]); err != nil {
-		return nil, err
+		return nil, newest.Sequence, err
 	}
-	return h.link(have, raws)
+	next, err = h.link(have, raws)
+	return next, newest.Sequence, err
 }
 
 // extendFromBucket follows the entries in the bucket as far as they go.

@@ -309,7 +309,7 @@ func (s *Shard) Wait(ctx context.Context, req *storelayer.WaitRequest) error {
 	changed, seen := s.mu.changed, s.mu.changes
 	var due <-chan time.Time
 	for key, p := range s.mu.groups {
-		if key.group != req.Group || key.queue.Topic != req.Topic {
+		if key.group != req.Group || key.queue.Topic != req.Topic || !slices.Contains(req.Queues, key.queue.ID) {
 			continue
 		}
 		for _, l := range p.leases {
