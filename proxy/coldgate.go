@@ -24,16 +24,16 @@ const (
 	coldProbeLongest  = 5 * time.Second
 )
 
-// A receive waits for the bucket until its poll ends, yet at least coldReadMin, since an answer that is late beats one
+// A receive waits for the bucket until its poll ends, yet at least coldReadLeast, since an answer that is late beats one
 // without messages, and at most coldReadMax. What was being fetched then goes on, and the next try finds it.
 const (
-	coldReadMin = 2 * time.Second
+	coldReadLeast = 2 * time.Second
 	coldReadMax = 10 * time.Second
 )
 
 // coldReadTime is how long a receive whose poll ends at end waits for the bucket.
 func coldReadTime(end time.Time) time.Duration {
-	return min(max(time.Until(end), coldReadMin), coldReadMax)
+	return min(max(time.Until(end), coldReadLeast), coldReadMax)
 }
 
 // coldGate keeps the queues that must not be leased from, because a cold message of theirs could not be

@@ -93,7 +93,7 @@ func (p *Proxy) Receive(ctx context.Context, req *ReceiveRequest) ([]Received, e
 // out not to match, or to be gone, are settled on the way and do not count. When the poll is over it stops, so that a
 // long history without a match, or one queue after the other that cannot be read, does not outlast the client.
 func (p *Proxy) leaseFrom(ctx context.Context, on shardQueues, turn uint32, lease storelayer.LeaseRequest, end time.Time) ([]Received, uint64, error) {
-	stop := time.Now().Add(coldReadMin)
+	stop := time.Now().Add(coldReadLeast)
 	if end.After(stop) {
 		stop = end
 	}

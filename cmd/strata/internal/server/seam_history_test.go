@@ -102,7 +102,7 @@ func (p *pastSent) queuesOf(topic string) []*pastQueue {
 func (q *pastQueue) recorded() []*sent {
 	q.mu.RLock()
 	defer q.mu.RUnlock()
-	return q.mu.recorded[:len(q.mu.recorded):len(q.mu.recorded)]
+	return slices.Clip(q.mu.recorded)
 }
 
 // recordedOf returns all recorded messages of a topic.
@@ -199,8 +199,10 @@ func (p *pastSent) record(ctx context.Context, q *pastQueue) error {
 	}
 	for next := message.Offset(0); ; {
 		got, err := p.rig.proxy.Pull(ctx, &proxy.PullRequest{Topic: topic, Queue: message.QueueID(q.id), Offset: next, Filter: all, Max: 32, Poll: time.Second})
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done(): // the readers have ended
 			return nil
+		default:
 		}
 		if err != nil {
 			return fmt.Errorf("follow queue %d of %s at %d: %w", q.id, q.topic, next, err)

@@ -36,7 +36,7 @@ func (r *reader) queue() (*pastQueue, []*sent) {
 }
 
 // offset picks an offset: mostly shortly before one of the seams, where it is hard to be right.
-func (r *reader) offset(q *pastQueue, recorded []*sent) int {
+func (r *reader) offset(recorded []*sent) int {
 	at := r.rng.IntN(len(recorded))
 	seams := r.rig.seams()
 	before := func(position message.Position) int {
@@ -60,7 +60,7 @@ func (r *reader) offset(q *pastQueue, recorded []*sent) int {
 // pull reads from some offset on, in batches, and perhaps again.
 func (r *reader) pull(ctx context.Context) error {
 	q, recorded := r.queue()
-	from := r.offset(q, recorded)
+	from := r.offset(recorded)
 	want := min(1+r.rng.IntN(32), len(recorded)-from)
 	for range 1 + r.rng.IntN(2) {
 		before := r.rig.seams()
@@ -142,7 +142,7 @@ func (r *reader) pullOnce(ctx context.Context, q *pastQueue, from int, batch int
 // pullTagged reads what has a tag from some offset on: exactly those up to where the next pull goes on.
 func (r *reader) pullTagged(ctx context.Context) error {
 	q, recorded := r.queue()
-	from := r.offset(q, recorded)
+	from := r.offset(recorded)
 	before := r.rig.seams()
 	got, next, err := r.pullOnce(ctx, q, from, int32(1+r.rng.IntN(32)), "a")
 	if err != nil {
@@ -182,7 +182,7 @@ func (r *reader) scan(ctx context.Context) error {
 // offsetAt looks for a time near a seam.
 func (r *reader) offsetAt(ctx context.Context) error {
 	q, recorded := r.queue()
-	at := r.offset(q, recorded)
+	at := r.offset(recorded)
 	t := recorded[at].storeTime + int64(r.rng.IntN(3)-1)
 	before := r.rig.seams()
 	res, err := r.rig.client.QueryOffset(as(ctx, "asker"), &pb.QueryOffsetRequest{
@@ -231,7 +231,7 @@ func (r *reader) query(ctx context.Context, req *adminv1.QueryMessagesRequest) (
 // byID asks for one message.
 func (r *reader) byID(ctx context.Context) error {
 	q, recorded := r.queue()
-	m := recorded[r.offset(q, recorded)]
+	m := recorded[r.offset(recorded)]
 	before := r.rig.seams()
 	found, err := r.query(ctx, &adminv1.QueryMessagesRequest{Topic: q.topic, By: &adminv1.QueryMessagesRequest_MessageId{MessageId: m.id}})
 	if err != nil {
@@ -275,7 +275,7 @@ func (r *reader) byKey(ctx context.Context) error {
 // byTime asks for what was stored in a span of time that begins near a seam.
 func (r *reader) byTime(ctx context.Context) error {
 	q, recorded := r.queue()
-	at := r.offset(q, recorded)
+	at := r.offset(recorded)
 	start := recorded[at].storeTime
 	end := recorded[min(at+r.rng.IntN(32), len(recorded)-1)].storeTime + int64(r.rng.IntN(2))
 	want := map[*sent]bool{}

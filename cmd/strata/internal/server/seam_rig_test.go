@@ -182,11 +182,11 @@ type rigLog struct {
 func (l *rigLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.mu.Buffer.Write(p)
+	return l.mu.Write(p)
 }
 
 func (l *rigLog) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.mu.Buffer.String()
+	return l.mu.String()
 }
