@@ -28,7 +28,7 @@ const (
 // without messages, and at most coldReadMax. What was being fetched then goes on, and the next try finds it.
 const (
 	coldReadLeast = 2 * time.Second
-	coldReadMax = 10 * time.Second
+	coldReadMax   = 10 * time.Second
 )
 
 // coldReadTime is how long a receive whose poll ends at end waits for the bucket.
