@@ -160,7 +160,8 @@ func (w *Writer) account(recordLen int, storeTime int64) {
 func (w *Writer) flushBlock() error {
 	stored, codec := w.compress.compress(w.raw)
 	header := BlockHeader{Codec: codec, Queue: w.block.Queue, First: w.block.First, Count: w.block.Count, RawLen: len(w.raw)}
-	w.frame = appendBlockHeader(w.frame[:0], header, stored)
+	crc := tiering.Checksum(stored)
+	w.frame = appendBlockHeader(w.frame[:0], header, stored, crc)
 	w.block.Position, w.block.Length = w.position, len(w.frame)+len(stored)
 	w.dir.blocks = append(w.dir.blocks, w.block)
 	w.dir.queues[len(w.dir.queues)-1].Blocks++
@@ -168,11 +169,29 @@ func (w *Writer) flushBlock() error {
 	if err := w.write(w.frame); err != nil {
 		return err
 	}
-	return w.write(stored)
+	return w.writeSummed(stored, crc)
+}
+
+// summedWriter is a destination that needs the CRC32C of all bytes, and takes what is known of it.
+type summedWriter interface {
+	WriteSummed(b []byte, crc uint32) (int, error)
+}
+
+func (w *Writer) writeSummed(b []byte, crc uint32) error {
+	dst, ok := w.dst.(summedWriter)
+	if !ok {
+		return w.write(b)
+	}
+	n, err := dst.WriteSummed(b, crc)
+	return w.wrote(n, err)
 }
 
 func (w *Writer) write(b []byte) error {
 	n, err := w.dst.Write(b)
+	return w.wrote(n, err)
+}
+
+func (w *Writer) wrote(n int, err error) error {
 	w.position += int64(n)
 	if err != nil {
 		return fmt.Errorf("write sealed object at %d: %w", w.position, err)
