@@ -63,6 +63,10 @@ func (l *Log) commit(ctx context.Context, f *frameBuf) error {
 	if err := l.fence.err(); err != nil {
 		return err
 	}
+	// A file that was cut takes a write beyond its end as if nothing were missing before it.
+	if err := s.checkLength(f.head.position); err != nil {
+		return err
+	}
 	l.watermark.Store(uint64(f.head.end()))
 	if fn := l.opts.Events.Committed; fn != nil {
 		fn(len(f.buf), int(f.head.count), l.since(began))
