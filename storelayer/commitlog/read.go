@@ -15,9 +15,9 @@ import (
 )
 
 // Read appends the n bytes at position at, which must lie in one segment and below the watermark,
-// to dst. It fails with ErrTrimmed or ErrBeyond. Bytes that are not there any more fence the log: it
-// fails with a [*DamageError] if the file became shorter, with vfs.ErrFault if the disk fails. It does
-// not check what is there: what was read from the log is checked when it is opened, sealed and replayed.
+// to dst. It fails with ErrTrimmed or ErrBeyond. Bytes that are not there any more fence the log: it fails
+// with vfs.ErrFault if a mapped page cannot be read, and as a [*DamageError] if the file became shorter.
+// It does not check what is there: that is done when the log is opened, sealed and replayed.
 func (l *Log) Read(dst []byte, at message.Position, n int) ([]byte, error) {
 	if n < 0 || at+message.Position(n) < at || at+message.Position(n) > l.Watermark() {
 		return dst, fmt.Errorf("read %d bytes at position %d: %w", n, uint64(at), ErrBeyond)
@@ -42,7 +42,7 @@ func (l *Log) Read(dst []byte, at message.Position, n int) ([]byte, error) {
 // is wrong, and what comes behind them would follow on a hole. It returns what is the matter.
 func (l *Log) lostBytes(s *segment, at message.Position, err error) error {
 	if cut := s.checkLength(at); cut != nil {
-		err = cut
+		err = fmt.Errorf("%w: %w", cut, err)
 	} else if !errors.Is(err, vfs.ErrFault) && !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -149,8 +149,10 @@ func (l *Log) segmentFrames(ctx context.Context, s *segment, from, to message.Po
 		if !errors.Is(err, message.ErrCorrupt) {
 			return err
 		}
-		if cut := s.checkLength(c.next); cut != nil {
-			return l.lostBytes(s, c.next, cut)
+		// A page that was cut off reads as no frame: lostBytes tells the two apart.
+		err = l.lostBytes(s, c.next, err)
+		if _, told := errors.AsType[*DamageError](err); told {
+			return err
 		}
 		return &DamageError{Path: s.path, Position: c.next, Err: err, Proof: "the watermark has passed it"}
 	}
