@@ -14,6 +14,7 @@ var (
 	// ErrOverloaded refuses a request because too many bytes wait; nothing was appended.
 	ErrOverloaded = errors.New("log has too much to write")
 	// ErrFull refuses a request because the disk has no room for it; nothing was appended. It ends when there is room.
+	// What is admitted may still get it, see [Request]; and so does what waits for room when the log stops.
 	ErrFull = errors.New("disk is full")
 	// ErrTooLarge refuses a batch above [MaxBatch]; nothing was appended.
 	ErrTooLarge = errors.New("batch is larger than an atomic step may be")
