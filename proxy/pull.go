@@ -27,7 +27,7 @@ type PullRequest struct {
 
 // Pulled is the answer to a pull.
 type Pulled struct {
-	Messages []message.Located // that match, in order; their bytes are the caller's
+	Messages []message.Located // that match, in order; their bytes are not to be changed
 	Next     message.Offset    // where the next pull goes on
 }
 

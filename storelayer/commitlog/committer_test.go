@@ -376,7 +376,7 @@ func TestStoreTimeNeverGoesBack(t *testing.T) {
 	}
 }
 
-// TestTruncatedUnderTheMap cuts the file of a running log: reads fail, the process lives.
+// TestTruncatedUnderTheMap cuts the file of a running log on a real disk: reads fail, no signal ends the process.
 func TestTruncatedUnderTheMap(t *testing.T) {
 	opts := testOptions(osfs.New(), 1)
 	opts.Create, opts.Dir = true, t.TempDir()

@@ -93,6 +93,24 @@ func (l *Log) fill(f *frameBuf, reqs []*Request) (rest []*Request) {
 	return reqs
 }
 
+// refuse answers those requests that may be refused and that the disk has no room for behind the frame, and returns
+// the others. What a frame holds already has its place in the log and waits.
+func (l *Log) refuse(f *frameBuf, reqs []*Request) (rest []*Request) {
+	var bytes int64
+	rest = reqs[:0]
+	for _, r := range reqs {
+		if r.Refusable && !l.filler.holds(len(f.buf), bytes+r.size) {
+			l.filler.full.Store(true) // those that come next are not even admitted
+			l.queue.written(r.size)
+			r.Done(ErrFull)
+			continue
+		}
+		bytes += r.size
+		rest = append(rest, r)
+	}
+	return rest
+}
+
 // storeTime tells the time of the records that come next.
 func (l *Log) storeTime() int64 {
 	if l.acceptTime.Swap(false) {
@@ -189,15 +207,20 @@ func (c *committer) encode(ctx context.Context) {
 		}
 		if len(todo) == 0 {
 			clear(taken)
-			var roll bool
-			taken, roll = l.queue.take(taken[:0])
+			var asked bool
+			taken, asked = l.queue.take(taken[:0])
 			todo = taken
-			rollAsked = rollAsked || roll
+			rollAsked = rollAsked || asked
+		}
+		short := l.filler.short.Load()
+		if short {
+			todo = l.refuse(f, todo)
 		}
 		todo = l.fill(f, todo)
 		rollAsked = rollAsked && l.tail.next > l.active.base
-		prove := !l.proven && (idleDue || stopping)
-		if len(f.reqs) == 0 && !rollAsked && !prove {
+		roll := rollAsked && !short // a new segment would wait for room, and everything behind it
+		prove := !l.proven && (idleDue || stopping) && (!short || l.filler.holds(len(f.buf), 0))
+		if len(f.reqs) == 0 && !roll && !prove {
 			if stopping {
 				return
 			}
@@ -210,7 +233,7 @@ func (c *committer) encode(ctx context.Context) {
 			}
 			continue
 		}
-		if f.eager == 0 && len(todo) == 0 && !rollAsked && !prove && !stopping && !lazyDue {
+		if f.eager == 0 && len(todo) == 0 && !roll && !prove && !stopping && !lazyDue {
 			if !lazyWaits {
 				lazy.Reset(lazyAfter)
 				lazyWaits = true
@@ -233,16 +256,17 @@ func (c *committer) encode(ctx context.Context) {
 			case <-c.ready:
 				isReady = true
 			case <-wake:
+			case <-l.filler.starved:
 			case <-l.fence.raised:
 			}
 			continue // take once more what came meanwhile
 		}
-		if rollAsked {
+		if roll {
 			l.planSegment(f, int64(len(f.buf)+frameCRCLen))
 		}
 		l.seal(f)
 		c.toWrite <- f
-		isReady, rollAsked, idleDue = false, false, false
+		isReady, rollAsked, idleDue = false, rollAsked && !roll, false
 		lazyWaits, lazyDue = false, false
 		l.resetIdle(idle)
 		f = <-c.free

@@ -8,12 +8,13 @@ import (
 )
 
 var (
-	// ErrFenced is the answer of a log whose disk failed. To a request that was admitted it means
+	// ErrFenced is the answer of a log whose disk failed, or lost what was durable. To a request that was admitted it means
 	// "unknown until recovery", never "absent".
-	ErrFenced = errors.New("log is fenced after a failed write")
+	ErrFenced = errors.New("log is fenced")
 	// ErrOverloaded refuses a request because too many bytes wait; nothing was appended.
 	ErrOverloaded = errors.New("log has too much to write")
 	// ErrFull refuses a request because the disk has no room for it; nothing was appended. It ends when there is room.
+	// What is admitted may still get it, see [Request]; and so does what waits for room when the log stops.
 	ErrFull = errors.New("disk is full")
 	// ErrTooLarge refuses a batch above [MaxBatch]; nothing was appended.
 	ErrTooLarge = errors.New("batch is larger than an atomic step may be")

@@ -22,10 +22,12 @@ const (
 // filler writes zeros ahead of the committer, so that a frame's sync changes no extents and a full
 // disk is met before it matters. It keeps a file ready for the next segment as well.
 type filler struct {
-	l     *Log
-	wake  chan struct{} // a token: there may be something to fill
-	moved chan struct{} // a token: the target has more zeros
-	full  atomic.Bool   // the disk has no room for what is needed next
+	l       *Log
+	wake    chan struct{} // a token: there may be something to fill
+	moved   chan struct{} // a token: the target has more zeros
+	full    atomic.Bool   // the disk has no room for what is needed next
+	short   atomic.Bool   // the last try to make room failed: there is what is filled, and no more
+	starved chan struct{} // a token: a try to make room has failed
 
 	running bool // set by Run before its goroutines start; without it the committer fills for itself
 
@@ -40,6 +42,7 @@ func (f *filler) init(l *Log) {
 	f.l = l
 	f.wake = make(chan struct{}, 1)
 	f.moved = make(chan struct{}, 1)
+	f.starved = make(chan struct{}, 1)
 }
 
 // signal leaves a token, unless one lies there already.
@@ -210,6 +213,7 @@ func (f *filler) run(ctx context.Context) {
 		}
 		if errors.Is(err, vfs.ErrNoSpace) && !errors.Is(err, errSync) {
 			f.full.Store(s.filled.Load()-s.need.Load() < FrameTarget)
+			f.starve()
 			signal(f.moved) // the committer looks at full when it has to stop
 			f.pause(ctx)
 			continue
@@ -219,12 +223,35 @@ func (f *filler) run(ctx context.Context) {
 			return
 		}
 		f.full.Store(false)
+		if f.short.Swap(false) {
+			signal(f.l.queue.wake) // a roll or a proof may have been put off
+		}
 	}
+}
+
+// starve says that the disk is full, so that the encoder refuses what would wait for room.
+func (f *filler) starve() {
+	f.short.Store(true)
+	signal(f.starved)
+}
+
+// holds reports whether what is filled takes so many bytes of requests behind those of the log's open frame,
+// and the frame without records that proves them. It is the encoder's call.
+func (f *filler) holds(open int, requests int64) bool {
+	s := f.target()
+	if s.header.base != f.l.active.base {
+		return false // the segment has a plan and no file yet
+	}
+	// Two frames in a row are more than one target, and each has less than two pages beside its records.
+	frames := 2*requests/FrameTarget + 2
+	end := s.offset(f.l.tail.next) + pages(int64(open)+requests) + frames*2*pageSize + pageSize
+	return end <= s.filled.Load()
 }
 
 // waitForRoom refuses requests and waits a while for a disk that is full. It is the committer's call.
 func (f *filler) waitForRoom(ctx context.Context) error {
 	f.full.Store(true)
+	f.starve()
 	t := f.l.opts.Clock.NewTimer(fullRetry)
 	defer t.Stop()
 	select {

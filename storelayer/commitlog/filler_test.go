@@ -1,13 +1,17 @@
 package commitlog
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/stratamq/stratamq/internal/clock"
+	"github.com/stratamq/stratamq/internal/vfs/memfs"
 	"github.com/stratamq/stratamq/internal/vfs/osfs"
 )
 
@@ -79,4 +83,107 @@ func TestSpareSegment(t *testing.T) {
 	if rolls == 0 {
 		t.Error("no segment was rolled")
 	}
+}
+
+// TestFullDiskRefuses: a disk that fills up while requests wait refuses them at once, keeps room for what it admits, and
+// does not make the stop a failure. What was answered with nil is there afterwards, and nothing else.
+func TestFullDiskRefuses(t *testing.T) {
+	for _, roll := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			fs := memfs.New(1)
+			opts := testOptions(fs, 1)
+			opts.Create, opts.Clock, opts.IdleAfter = true, clock.Runtime(), time.Second
+			opts.SegmentSize, opts.FillChunk = 8<<20, 1<<20
+			l := openRunning(t, opts)
+			synctest.Wait()
+			free, err := fs.FreeSpace("/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			fs.SetCapacity(memfs.DefaultCapacity - free + 100<<10)
+			answers := make(chan error, 100)
+			var stored, refused int
+			for i := range uint64(100) {
+				if roll && refused == 1 {
+					l.Roll() // waits for room, and nothing waits for it
+				}
+				r := &Request{Batch: &textBatch{texts: [][]byte{numbered(i, 100<<10)}}, Refusable: true, Done: func(err error) { answers <- err }}
+				err := l.Submit(r)
+				if err == nil {
+					synctest.Wait() // not a second passes
+					select {
+					case err = <-answers:
+					default:
+						t.Fatalf("send %d hangs", i)
+					}
+				}
+				switch {
+				case err == nil:
+					stored++
+				case errors.Is(err, ErrFull):
+					refused++
+				default:
+					t.Fatalf("send %d: %v", i, err)
+				}
+				time.Sleep(fullRetry / 2)
+			}
+			if stored == 0 || refused == 0 {
+				t.Errorf("%d stored, %d refused", stored, refused)
+			}
+			l.stop() // reports an error of Run that is not a fence
+			if err := l.Fenced(); err != nil {
+				t.Errorf("fenced: %v", err)
+			}
+			opts.Create = false
+			again, err := Open(t.Context(), opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := len(readAll(t, again)); n != stored {
+				t.Errorf("%d records of %d", n, stored)
+			}
+			if err := again.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestStopOnAFullDisk: a frame that waits for room when the log stops is refused, and the stop is none of a failure.
+func TestStopOnAFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := memfs.New(1)
+		opts := testOptions(fs, 1)
+		opts.Create, opts.Clock = true, clock.Runtime()
+		opts.SegmentSize, opts.FillChunk = 8<<20, 1<<20
+		l := openRunning(t, opts)
+		synctest.Wait()
+		free, err := fs.FreeSpace("/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fs.SetCapacity(memfs.DefaultCapacity - free)
+		answers := make(chan error, 10)
+		for range 10 { // not refusable, so they wait for room
+			if err := l.Submit(&Request{Batch: &textBatch{texts: [][]byte{make([]byte, 900<<10)}}, Done: func(err error) { answers <- err }}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		l.stop()
+		if err := l.Fenced(); err != nil {
+			t.Errorf("fenced: %v", err)
+		}
+		var refused int
+		for range 10 {
+			if err := <-answers; errors.Is(err, ErrFull) {
+				refused++
+			} else if err != nil {
+				t.Errorf("answer: %v", err)
+			}
+		}
+		if refused == 0 {
+			t.Error("none was refused")
+		}
+	})
 }

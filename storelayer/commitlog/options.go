@@ -144,8 +144,11 @@ type Request struct {
 	// Lazy says that nobody waits for this request: it lies in memory until another one makes a frame, or
 	// until lazyAfter has passed, so that it costs no sync of its own.
 	Lazy bool
+	// Refusable says that the request may fail with ErrFull after Submit has admitted it: its caller has
+	// nothing to take back but the request itself.
+	Refusable bool
 	// Done is called exactly once if Submit returned nil, from a goroutine that the log waits for: it
-	// must not block. An error means "unknown until recovery".
+	// must not block. ErrFull means that nothing was appended; any other error "unknown until recovery".
 	Done func(err error)
 
 	size int64 // of Batch, as Submit asked

@@ -6,15 +6,18 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 
+	"github.com/stratamq/stratamq/internal/vfs"
 	"github.com/stratamq/stratamq/message"
 )
 
 // Read appends the n bytes at position at, which must lie in one segment and below the watermark,
-// to dst. It fails with ErrTrimmed or ErrBeyond, and with vfs.ErrFault if the disk does. It does
-// not check them: what was read from the log is checked when it is opened, sealed and replayed.
+// to dst. It fails with ErrTrimmed or ErrBeyond. Bytes that are not there any more fence the log: it fails
+// with vfs.ErrFault if a mapped page cannot be read, and as a [*DamageError] if the file became shorter.
+// It does not check what is there: that is done when the log is opened, sealed and replayed.
 func (l *Log) Read(dst []byte, at message.Position, n int) ([]byte, error) {
 	if n < 0 || at+message.Position(n) < at || at+message.Position(n) > l.Watermark() {
 		return dst, fmt.Errorf("read %d bytes at position %d: %w", n, uint64(at), ErrBeyond)
@@ -30,9 +33,21 @@ func (l *Log) Read(dst []byte, at message.Position, n int) ([]byte, error) {
 	old := len(dst)
 	dst = slices.Grow(dst, n)[:old+n]
 	if err := s.readAt(dst[old:], at); err != nil {
-		return dst[:old], err
+		return dst[:old], l.lostBytes(s, at, err)
 	}
 	return dst, nil
+}
+
+// lostBytes fences the log if err says that durable bytes cannot be read: whoever takes them for stored
+// is wrong, and what comes behind them would follow on a hole. It returns what is the matter.
+func (l *Log) lostBytes(s *segment, at message.Position, err error) error {
+	if cut := s.checkLength(at); cut != nil {
+		err = fmt.Errorf("%w: %w", cut, err)
+	} else if !errors.Is(err, vfs.ErrFault) && !errors.Is(err, io.EOF) {
+		return err
+	}
+	l.fence.raise(l, err)
+	return err
 }
 
 // ReadRecord appends the whole record at position at to dst; the record aliases the result. It
@@ -132,6 +147,11 @@ func (l *Log) segmentFrames(ctx context.Context, s *segment, from, to message.Po
 	c := chain{next: s.header.base, crc: s.header.prevCRC}
 	damage := func(err error) error {
 		if !errors.Is(err, message.ErrCorrupt) {
+			return err
+		}
+		// A page that was cut off reads as no frame: lostBytes tells the two apart.
+		err = l.lostBytes(s, c.next, err)
+		if _, told := errors.AsType[*DamageError](err); told {
 			return err
 		}
 		return &DamageError{Path: s.path, Position: c.next, Err: err, Proof: "the watermark has passed it"}

@@ -116,6 +116,19 @@ func (s *segment) readAt(dst []byte, at message.Position) error {
 	return nil
 }
 
+// checkLength returns a [*DamageError], met at a position, if somebody has cut the file: it has had its length
+// since its header was synced. A length that cannot be learned says nothing.
+func (s *segment) checkLength(at message.Position) error {
+	size, err := s.file.Size()
+	if err != nil || size >= s.length {
+		return nil //nolint:nilerr // who asks has an error of its own, or meets this one at the next write
+	}
+	return &DamageError{
+		Path: s.path, Position: at, Err: fmt.Errorf("%w: file was cut from %d to %d bytes", message.ErrCorrupt, s.length, size),
+		Proof: "a segment has its whole length from its first frame on",
+	}
+}
+
 func segmentName(base message.Position) string { return base.String() + segmentSuffix }
 
 // createSegment makes the segment visible whole: a temporary file, its header, sync, rename, sync

@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,20 +10,25 @@ import (
 )
 
 // write brings frames to the disk one at a time, and is the only one who does. The first failure
-// fences the log; what comes after is answered without being written.
+// fences the log; what comes after is answered without being written. A stop while a frame waits for room
+// is no failure: the log ends before that frame, whose requests are refused.
 func (c *committer) write(ctx context.Context) {
 	defer close(c.toApply)
 	l := c.l
+	var noRoom error // the log stops on a full disk: this frame was not written, so nothing behind it is
 	for f := range c.toWrite {
-		f.err = l.fence.err()
+		f.err = cmp.Or(l.fence.err(), noRoom)
 		if f.err == nil {
-			if err := l.commit(ctx, f); err != nil {
+			switch err := l.commit(ctx, f); {
+			case errors.Is(err, ErrFull):
+				noRoom, f.err = err, err
+			case err != nil:
 				l.fence.raise(l, err)
 				f.err = l.fence.err()
 			}
 		}
 		l.queue.written(f.bytes)
-		if f.err == nil {
+		if l.fence.err() == nil {
 			c.ready <- struct{}{}
 		}
 		c.toApply <- f
@@ -61,6 +67,10 @@ func (l *Log) commit(ctx context.Context, f *frameBuf) error {
 	fpAfterSync.Hit()
 	// A failed sync of the filler may have taken an error that was meant for these very pages.
 	if err := l.fence.err(); err != nil {
+		return err
+	}
+	// A file that was cut takes a write beyond its end as if nothing were missing before it.
+	if err := s.checkLength(f.head.position); err != nil {
 		return err
 	}
 	l.watermark.Store(uint64(f.head.end()))

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -26,7 +27,7 @@ func (s *Shard) Append(ctx context.Context, req *storelayer.AppendRequest) ([]st
 		ack = commitlog.AckLocal
 	}
 	b := newMessageBatch(s, req.Messages)
-	if err := s.log.Submit(&commitlog.Request{Batch: b, Ack: ack, Done: b.done}); err != nil {
+	if err := s.log.Submit(&commitlog.Request{Batch: b, Ack: ack, Refusable: true, Done: b.done}); err != nil {
 		return nil, logError(err)
 	}
 	return b.wait(ctx)
@@ -193,10 +194,14 @@ func (o outcome) wait(ctx context.Context) error {
 	}
 }
 
-// unknown marks the error of an append that was admitted: it says nothing about what a recovery will find.
+// unknown marks the error of an append that was admitted: it says nothing about what a recovery will find. Only a
+// full disk refuses what it had admitted before anything of it is written.
 func unknown(err error) error {
 	if err == nil {
 		return nil
+	}
+	if errors.Is(err, commitlog.ErrFull) && !errors.Is(err, commitlog.ErrFenced) {
+		return logError(err)
 	}
 	return fmt.Errorf("%w: %w", storelayer.ErrUnknown, logError(err))
 }

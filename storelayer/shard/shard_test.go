@@ -3,12 +3,14 @@ package shard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stratamq/stratamq/message"
 	"github.com/stratamq/stratamq/message/filter"
 	"github.com/stratamq/stratamq/storelayer"
+	"github.com/stratamq/stratamq/storelayer/commitlog"
 )
 
 func TestLifeOfAMessage(t *testing.T) {
@@ -302,5 +304,16 @@ func TestRefusals(t *testing.T) {
 	}
 	if _, err := r.Append(t.Context(), &storelayer.AppendRequest{}); !errors.Is(err, storelayer.ErrClosed) {
 		t.Errorf("append to a closed shard: %v", err)
+	}
+}
+
+// TestRefusedBehindAFullDisk: what the log refuses for want of room, before or after it was admitted, is known not to
+// be stored; what waited with its bytes in a failed frame is not.
+func TestRefusedBehindAFullDisk(t *testing.T) {
+	if err := unknown(commitlog.ErrFull); !errors.Is(err, storelayer.ErrDiskMark) || errors.Is(err, storelayer.ErrUnknown) {
+		t.Errorf("full: %v", err)
+	}
+	if err := unknown(fmt.Errorf("%w: %w", commitlog.ErrFenced, commitlog.ErrFull)); !errors.Is(err, storelayer.ErrUnknown) {
+		t.Errorf("fenced: %v", err)
 	}
 }

@@ -1,7 +1,6 @@
 package history
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -32,7 +31,8 @@ type block struct {
 	id      blockID
 	place   segment.Block
 	records []byte
-	pins    int64 // bytes that are kept in memory as long as the block is
+	within  *window // whose bytes the records are; nil if the block has its own
+	pins    int64   // bytes that are kept in memory as long as the block is
 }
 
 func (b *block) cost() int64 { return b.pins + itemCost }
@@ -48,7 +48,7 @@ func decodeBlock(id blockID, place segment.Block, w *window) (*block, error) {
 		return nil, err
 	}
 	if open {
-		return &block{id: id, place: place, records: records, pins: int64(len(w.raw))}, nil
+		return &block{id: id, place: place, records: records, within: w, pins: int64(len(w.raw))}, nil
 	}
 	if _, records, err = place.Decode(nil, stored); err != nil {
 		return nil, err
@@ -75,36 +75,28 @@ func recordLen(src []byte) (int, error) {
 	return n, err
 }
 
-// take appends to dst copies of the messages from an offset on, up to n of them and, beyond the first of dst, maxBytes in
-// all. It returns the bytes of the messages it appended.
-func (b *block) take(dst []message.Located, offset message.Offset, n, maxBytes int) ([]message.Located, int, error) {
+// take appends to dst the messages from an offset on, up to n of them and, beyond the first of dst, maxBytes in all. They
+// are parts of the block, and one behind the other in region, envelopes included.
+func (b *block) take(dst []message.Located, offset message.Offset, n, maxBytes int) (got []message.Located, region []byte, err error) {
 	rest, err := b.from(offset)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
-	old, total, region := len(dst), 0, 0
+	total, end := 0, 0
 	for i := range min(n, int(b.place.Next()-offset)) {
-		r, size, err := message.DecodeRecord(rest[region:])
+		r, size, err := message.DecodeRecord(rest[end:])
 		if err == nil && (r.Type != message.RecordMessage || r.Topic != b.place.Queue.Topic) {
 			err = fmt.Errorf("%w: %v of topic %s", message.ErrCorrupt, r.Type, r.Topic)
 		}
 		if err != nil {
-			return nil, 0, fmt.Errorf("record at offset %d of queue %s: %w", offset+message.Offset(i), b.place.Queue, err)
+			return nil, nil, fmt.Errorf("record at offset %d of queue %s: %w", offset+message.Offset(i), b.place.Queue, err)
 		}
 		if len(dst) > 0 && total+len(r.Body) > maxBytes {
 			break
 		}
 		total += len(r.Body)
-		region += size
+		end += size
 		dst = append(dst, message.Located{Queue: b.place.Queue, Offset: offset + message.Offset(i), Stored: r.Body})
 	}
-	// One copy for all, envelopes included: the block is shared, the messages are the caller's.
-	region = 0
-	slab := bytes.Clone(rest[:total+(len(dst)-old)*message.EnvelopeLen])
-	for i := old; i < len(dst); i++ {
-		start := region + message.EnvelopeLen
-		region = start + len(dst[i].Stored)
-		dst[i].Stored = slab[start:region:region]
-	}
-	return dst, total, nil
+	return dst, rest[:end], nil
 }

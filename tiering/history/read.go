@@ -12,7 +12,7 @@ import (
 )
 
 // Read returns messages of a queue from an offset on, in order and without a hole: at most limit and, beyond the first,
-// maxBytes of them. Their bytes are the caller's. MinSealSequence is the newest seal that the shard has reported. An
+// maxBytes of them. Their bytes are shared: the caller may keep them, but not change them. MinSealSequence is the newest seal that the shard has reported. An
 // offset behind what is sealed gives no messages; one before the queue's first offset fails with [ErrGone], one whose
 // object is not there with [tiering.ErrMissingObject].
 func (h *History) Read(ctx context.Context, shard message.ShardID, queue message.Queue, from message.Offset, limit, maxBytes int, minSealSequence uint64) ([]message.Located, error) {
@@ -91,7 +91,7 @@ func (h *History) read(ctx context.Context, c *chain, queue message.Queue, from 
 	r := reading{h: h, stream: s, next: from, limit: limit, maxBytes: maxBytes}
 	for ; i < len(runs.runs) && !r.full(); i++ {
 		if err := r.run(ctx, runs.runs[i:]); err != nil {
-			if len(r.got) == 0 {
+			if len(r.got.messages) == 0 {
 				return nil, err
 			}
 			break // what was read is good; who goes on from there meets the error
@@ -102,8 +102,8 @@ func (h *History) read(ctx context.Context, c *chain, queue message.Queue, from 
 	}
 	s.touched = h.opts.Clock.Boot()
 	h.streams.put(streamID{id, r.next}, s, s.cost())
-	h.counters.messageBytes.Add(uint64(r.bytes))
-	return r.got, nil
+	h.counters.messageBytes.Add(uint64(r.got.bytes))
+	return r.got.release(), nil
 }
 
 // reading is one read that is under way.
@@ -113,12 +113,11 @@ type reading struct {
 	next     message.Offset
 	limit    int
 	maxBytes int
-	got      []message.Located
-	bytes    int
+	got      answer
 }
 
 func (r *reading) full() bool {
-	return len(r.got) >= r.limit || len(r.got) > 0 && r.bytes >= r.maxBytes
+	return len(r.got.messages) >= r.limit || len(r.got.messages) > 0 && r.got.bytes >= r.maxBytes
 }
 
 // run reads on through the first of runs; those behind it are for reading ahead.
@@ -133,16 +132,14 @@ func (r *reading) run(ctx context.Context, runs []queueRun) error {
 		if err != nil {
 			return err
 		}
-		got, n, err := b.take(r.got, r.next, r.limit-len(r.got), r.maxBytes-r.bytes)
+		n, err := r.got.take(b, r.next, r.limit-len(r.got.messages), r.maxBytes-r.got.bytes)
 		if err != nil {
 			return err
 		}
-		stop := len(got) == len(r.got)
-		r.next += message.Offset(len(got) - len(r.got))
-		r.got, r.bytes = got, r.bytes+n
+		r.next += message.Offset(n)
 		r.h.readAhead(ctx, runs, blocks, at, r.stream)
-		if stop || r.next < b.place.Next() {
-			r.maxBytes = r.bytes // the next message does not fit
+		if n == 0 || r.next < b.place.Next() {
+			r.maxBytes = r.got.bytes // the next message does not fit
 			return nil
 		}
 	}
@@ -195,9 +192,9 @@ func (r *reading) fetching(run *queueRun, from int, w []segment.Block) {
 
 // need returns how many bytes of the blocks the rest of this read takes at most.
 func (r *reading) need(blocks []segment.Block) int64 {
-	bytes, messages := int64(0), r.limit-len(r.got)+int(r.next-blocks[0].First)
+	bytes, messages := int64(0), r.limit-len(r.got.messages)+int(r.next-blocks[0].First)
 	for _, b := range blocks {
-		if messages <= 0 || bytes >= int64(r.maxBytes-r.bytes) || bytes+int64(b.Length) > r.h.opts.Config.Window {
+		if messages <= 0 || bytes >= int64(r.maxBytes-r.got.bytes) || bytes+int64(b.Length) > r.h.opts.Config.Window {
 			break
 		}
 		bytes += int64(b.Length)

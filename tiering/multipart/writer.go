@@ -115,10 +115,14 @@ func New(ctx context.Context, store tiering.ObjectStore, key string, config Conf
 func (w *Writer) Size() int64 { return w.size }
 
 // Write adds b to the object. It waits while the uploads are behind. After an error the object can only be aborted.
-func (w *Writer) Write(b []byte) (int, error) {
+func (w *Writer) Write(b []byte) (int, error) { return w.WriteSummed(b, tiering.Checksum(b)) }
+
+// WriteSummed is Write for bytes whose CRC32C is known.
+func (w *Writer) WriteSummed(b []byte, crc uint32) (int, error) {
 	if w.ended {
 		return 0, errEnded
 	}
+	w.crc = tiering.JoinChecksums(w.crc, crc, len(b))
 	written := 0
 	for len(b) > 0 {
 		if len(w.buf) == w.partSize {
@@ -129,7 +133,6 @@ func (w *Writer) Write(b []byte) (int, error) {
 		n := min(len(b), w.partSize-len(w.buf))
 		w.grow(n)
 		w.buf = append(w.buf, b[:n]...)
-		w.crc = tiering.UpdateChecksum(w.crc, b[:n])
 		w.size += int64(n)
 		written += n
 		b = b[n:]

@@ -17,6 +17,10 @@ const (
 
 	// readWindow bounds one read of the segment, in bytes.
 	readWindow = 256 << 10
+
+	// readAlone is how many bytes of records, one behind the other in the log and in their queue, are read to
+	// where they belong by a pread of their own: that costs less than copying them out of a common one.
+	readAlone = 16 << 10
 )
 
 // gatherer brings records into queue order, as many as fit its buffer at once: those are read in log order, so that
@@ -28,12 +32,14 @@ type gatherer struct {
 	window []byte
 }
 
-// wanted is a record of the batch.
+// wanted is a record of the batch, or several that follow each other in the log as in their queue.
 type wanted struct {
 	position message.Position
 	size     uint32
 	at       uint32 // in the buffer
 }
+
+func (w *wanted) end() message.Position { return w.position + message.Position(w.size) }
 
 // span is a part of a queue that is in the batch.
 type span struct {
@@ -41,12 +47,14 @@ type span struct {
 	from, to int // items
 }
 
-// each calls add for every message of the queues, in order. The record is valid during the call only.
-func (g *gatherer) each(ctx context.Context, queues []*queueItems, limit int, add func(q *queueItems, i int, record []byte) error) error {
+// each calls add for every message of the queues, in order. The records are valid until done is called, and those in
+// between lie one behind the other.
+func (g *gatherer) each(ctx context.Context, queues []*queueItems, limit int, add func(q *queueItems, i int, record []byte) error, done func()) error {
 	var batch []span
 	size := 0
 	flush := func() error {
 		err := g.flush(ctx, batch, size, add)
+		done()
 		batch, size = batch[:0], 0
 		return err
 	}
@@ -100,7 +108,11 @@ func (g *gatherer) read(ctx context.Context, batch []span, size int) error {
 	at := uint32(0)
 	for _, s := range batch {
 		for _, it := range s.queue.items[s.from:s.to] {
-			g.want = append(g.want, wanted{position: it.entry.Position, size: it.entry.Size, at: at})
+			if n := len(g.want); n > 0 && g.want[n-1].end() == it.entry.Position && g.want[n-1].size < readWindow {
+				g.want[n-1].size += it.entry.Size // and it goes behind it
+			} else {
+				g.want = append(g.want, wanted{position: it.entry.Position, size: it.entry.Size, at: at})
+			}
 			at += it.entry.Size
 		}
 	}
@@ -121,13 +133,11 @@ func (g *gatherer) read(ctx context.Context, batch []span, size int) error {
 	return nil
 }
 
-// together returns how many records at the head of want one read takes.
+// together returns how many at the head of want one read takes.
 func together(want []wanted) int {
-	first := want[0].position
-	end := first + message.Position(want[0].size)
-	n := 1
-	for n < len(want) && want[n].position <= end+readGap && want[n].position+message.Position(want[n].size)-first <= readWindow {
-		end = want[n].position + message.Position(want[n].size)
+	first, n := want[0].position, 1
+	for want[0].size < readAlone && n < len(want) && want[n].size < readAlone &&
+		want[n].position <= want[n-1].end()+readGap && want[n].end()-first <= readWindow {
 		n++
 	}
 	return n
@@ -138,7 +148,7 @@ func (g *gatherer) readTogether(ctx context.Context, want []wanted) error {
 	if len(want) == 1 {
 		return g.src.ReadAt(ctx, g.buf[first.at:first.at+first.size], first.position)
 	}
-	n := int(last.position - first.position + message.Position(last.size))
+	n := int(last.end() - first.position)
 	if cap(g.window) < n {
 		g.window = make([]byte, max(n, readWindow))
 	}

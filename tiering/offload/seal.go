@@ -190,8 +190,8 @@ func (o *Offloader) writeRecords(ctx context.Context, dst *multipart.Writer, s S
 	gather := &gatherer{src: o.Source}
 	err = gather.each(ctx, g.queues, o.Config.GatherBytes, func(q *queueItems, i int, record []byte) error {
 		it := &q.items[i]
-		return w.Add(q.queue, q.first+message.Offset(i), it.time, it.entry, q.keysOf(i), record)
-	})
+		return w.Lend(q.queue, q.first+message.Offset(i), it.time, it.entry, q.keysOf(i), record)
+	}, w.Keep)
 	if err != nil {
 		return segment.Sealed{}, err
 	}

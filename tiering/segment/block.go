@@ -49,8 +49,9 @@ type BlockHeader struct {
 	Dictionary uint32
 }
 
-// appendBlockHeader appends the header of a block with these stored records. It fills their length and the checksum.
-func appendBlockHeader(dst []byte, h BlockHeader, stored []byte) []byte {
+// appendBlockHeader appends the header of a block with these stored records, whose CRC32C is known. It fills their length
+// and the checksum.
+func appendBlockHeader(dst []byte, h BlockHeader, stored []byte, storedCRC uint32) []byte {
 	start := len(dst)
 	dst = binary.LittleEndian.AppendUint32(dst, blockMagic)
 	dst = append(dst, blockVersion, byte(h.Codec))
@@ -63,7 +64,7 @@ func appendBlockHeader(dst []byte, h BlockHeader, stored []byte) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(h.First))
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(stored)))
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(h.RawLen))
-	crc := tiering.UpdateChecksum(tiering.Checksum(dst[start:]), stored)
+	crc := tiering.JoinChecksums(tiering.Checksum(dst[start:]), storedCRC, len(stored))
 	return binary.LittleEndian.AppendUint32(dst, crc)
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stratamq/stratamq/message"
+	"github.com/stratamq/stratamq/tiering"
 )
 
 // sections of a small object, as seeds.
@@ -41,7 +42,7 @@ func FuzzDecodeBlock(f *testing.F) {
 		if string(records[:4]) != "head" || len(records) != 4+h.RawLen {
 			t.Fatalf("%d bytes for %d", len(records), h.RawLen)
 		}
-		if again := append(appendBlockHeader(nil, h, src[BlockHeaderLen:]), src[BlockHeaderLen:]...); !slices.Equal(again, src) {
+		if again := append(appendBlockHeader(nil, h, src[BlockHeaderLen:], tiering.Checksum(src[BlockHeaderLen:])), src[BlockHeaderLen:]...); !slices.Equal(again, src) {
 			t.Fatal("another block comes back")
 		}
 		for _, err := range h.Records(records[4:]) {

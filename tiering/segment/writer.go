@@ -36,7 +36,9 @@ type Writer struct {
 	position int64 // bytes written
 	trailer  Trailer
 	dir      Directory
-	raw      []byte    // records of the block being filled
+	raw      []byte    // records of the block being filled: in own, or lent
+	own      []byte    // room for one block
+	lent     bool      // raw is the caller's memory
 	block    Block     // that block; Count 0 before its first record
 	frame    []byte    // an encoded block header or page; reused
 	entries  []byte    // all columns so far, 24 bytes each
@@ -66,16 +68,34 @@ func NewWriter(dst io.Writer, config WriterConfig) (*Writer, error) {
 // fails with [ErrOrder]. Keys are the [message.IndexKey] hashes under which the record is found, in any order. Record and
 // keys are borrowed until Add returns.
 func (w *Writer) Add(queue message.Queue, offset message.Offset, storeTime int64, entry message.Entry, keys []uint64, record []byte) error {
+	return w.tryAdd(queue, offset, storeTime, entry, keys, record, false)
+}
+
+// Lend appends a record as Add does, but borrows its bytes until [Writer.Keep]: records that lie one behind the other in
+// memory, which their capacity must show, are then written from where they are.
+func (w *Writer) Lend(queue message.Queue, offset message.Offset, storeTime int64, entry message.Entry, keys []uint64, record []byte) error {
+	return w.tryAdd(queue, offset, storeTime, entry, keys, record, true)
+}
+
+// Keep ends the loan of all records: those of the block being filled are copied.
+func (w *Writer) Keep() {
+	if w.lent {
+		w.own = append(w.own[:0], w.raw...)
+		w.raw, w.lent = w.own, false
+	}
+}
+
+func (w *Writer) tryAdd(queue message.Queue, offset message.Offset, storeTime int64, entry message.Entry, keys []uint64, record []byte, lent bool) error {
 	if w.err == nil && w.closed {
 		w.err = errors.New("segment writer is closed")
 	}
 	if w.err == nil {
-		w.err = w.add(queue, offset, storeTime, entry, keys, record)
+		w.err = w.add(queue, offset, storeTime, entry, keys, record, lent)
 	}
 	return w.err
 }
 
-func (w *Writer) add(queue message.Queue, offset message.Offset, storeTime int64, entry message.Entry, keys []uint64, record []byte) error {
+func (w *Writer) add(queue message.Queue, offset message.Offset, storeTime int64, entry message.Entry, keys []uint64, record []byte, lent bool) error {
 	if len(record) < message.EnvelopeLen || len(record) > message.MaxRecordLen || int(entry.Size) != len(record) {
 		return fmt.Errorf("add %s@%d: record of %d bytes, entry says %d", queue, offset, len(record), entry.Size)
 	}
@@ -101,7 +121,7 @@ func (w *Writer) add(queue message.Queue, offset message.Offset, storeTime int64
 	}
 	w.block.Count++
 	w.block.MaxTime = storeTime
-	w.raw = append(w.raw, record...)
+	w.extend(record, lent)
 	w.entries = entry.AppendTo(w.entries)
 	w.dir.queues[len(w.dir.queues)-1].Count++
 	for _, hash := range keys {
@@ -109,6 +129,21 @@ func (w *Writer) add(queue message.Queue, offset message.Offset, storeTime int64
 	}
 	w.account(len(record), storeTime)
 	return nil
+}
+
+// extend adds a record to the block being filled, by no more than a longer slice if it lies behind the one before.
+func (w *Writer) extend(record []byte, lent bool) {
+	end := len(w.raw)
+	switch {
+	case lent && end == 0:
+		w.raw, w.lent = record, true
+	case lent && w.lent && cap(w.raw)-end >= len(record) && &w.raw[:end+1][end] == &record[0]:
+		w.raw = w.raw[:end+len(record)]
+	default:
+		w.Keep()
+		w.own = append(w.raw, record...)
+		w.raw = w.own
+	}
 }
 
 func (w *Writer) account(recordLen int, storeTime int64) {
@@ -125,19 +160,38 @@ func (w *Writer) account(recordLen int, storeTime int64) {
 func (w *Writer) flushBlock() error {
 	stored, codec := w.compress.compress(w.raw)
 	header := BlockHeader{Codec: codec, Queue: w.block.Queue, First: w.block.First, Count: w.block.Count, RawLen: len(w.raw)}
-	w.frame = appendBlockHeader(w.frame[:0], header, stored)
+	crc := tiering.Checksum(stored)
+	w.frame = appendBlockHeader(w.frame[:0], header, stored, crc)
 	w.block.Position, w.block.Length = w.position, len(w.frame)+len(stored)
 	w.dir.blocks = append(w.dir.blocks, w.block)
 	w.dir.queues[len(w.dir.queues)-1].Blocks++
-	w.raw = w.raw[:0] // which stored may alias: it is written before the next record comes
+	w.raw, w.lent = w.own[:0], false // what stored may alias is written before the next record comes
 	if err := w.write(w.frame); err != nil {
 		return err
 	}
-	return w.write(stored)
+	return w.writeSummed(stored, crc)
+}
+
+// summedWriter is a destination that needs the CRC32C of all bytes, and takes what is known of it.
+type summedWriter interface {
+	WriteSummed(b []byte, crc uint32) (int, error)
+}
+
+func (w *Writer) writeSummed(b []byte, crc uint32) error {
+	dst, ok := w.dst.(summedWriter)
+	if !ok {
+		return w.write(b)
+	}
+	n, err := dst.WriteSummed(b, crc)
+	return w.wrote(n, err)
 }
 
 func (w *Writer) write(b []byte) error {
 	n, err := w.dst.Write(b)
+	return w.wrote(n, err)
+}
+
+func (w *Writer) wrote(n int, err error) error {
 	w.position += int64(n)
 	if err != nil {
 		return fmt.Errorf("write sealed object at %d: %w", w.position, err)
@@ -170,7 +224,7 @@ func (w *Writer) Close() (Sealed, error) {
 		w.err = err
 		return Sealed{}, err
 	}
-	w.raw, w.frame, w.entries, w.postings = nil, nil, nil, nil
+	w.raw, w.own, w.frame, w.entries, w.postings = nil, nil, nil, nil, nil
 	return sealed, nil
 }
 
