@@ -103,7 +103,7 @@ var variable = []struct {
 	text    string
 }{
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "ADDRESS"},
-	{regexp.MustCompile(`failed write: .*: (input/output error|read-only file system)`), "failed write: …: input/output error"},
+	{regexp.MustCompile(`log is fenced: .*: (input/output error|read-only file system)`), "log is fenced: …: input/output error"},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "UUID"},
 	{regexp.MustCompile(`\b[0-9a-f]{32,64}\b`), "HASH"},
 	{regexp.MustCompile(`\b[0-9a-z]{26}/`), "CLUSTER/"},
@@ -163,12 +163,12 @@ func (t *trial) sayOutput(b *broker.Broker) {
 	}
 }
 
-// outcome is what a send's error means. Which of the ways to hear nothing it is depends on the moment.
+// outcome is what a send's error means. Which of the ways to hear nothing good it is depends on the moment.
 func outcome(err error) string {
 	switch code := load.CodeOf(err); code {
 	case pb.Code_OK:
 		return "ok"
-	case 0, pb.Code_MASTER_PERSISTENCE_TIMEOUT, pb.Code_PROXY_TIMEOUT, pb.Code_INTERNAL_SERVER_ERROR:
+	case 0, pb.Code_HA_NOT_AVAILABLE, pb.Code_MASTER_PERSISTENCE_TIMEOUT, pb.Code_PROXY_TIMEOUT, pb.Code_INTERNAL_SERVER_ERROR:
 		return "outcome unknown"
 	default:
 		return err.Error()

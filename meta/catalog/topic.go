@@ -51,6 +51,51 @@ func (c *Catalog) CreateTopic(ctx context.Context, t meta.Topic) (*meta.Topic, e
 	})
 }
 
+// Knows reports whether an id is that of a topic or of a deleted one, as far as the catalog can tell: the id of a
+// topic whose name was used again is known until every shard has its deletion record.
+func (c *Catalog) Knows(id message.TopicID) bool {
+	if _, ok := c.TopicByID(id); ok {
+		return true
+	}
+	for _, t := range c.EndedTopics() {
+		if slices.Contains(t.Ended, id) {
+			return true
+		}
+	}
+	return false
+}
+
+// RestoreTopic makes the record of a topic anew that the store has lost, with the id that its messages carry. It
+// fails with [meta.ErrExists] if the name has a record, a tombstone included, or the id another name, and with
+// [meta.ErrInvalid] if the cluster has never given out the id.
+func (c *Catalog) RestoreTopic(ctx context.Context, t meta.Topic) (*meta.Topic, error) {
+	t = t.Clone()
+	if err := t.Validate(); err != nil {
+		return nil, fmt.Errorf("restore topic %q: %w", t.Name, err)
+	}
+	cluster, _, err := meta.GetRecord[meta.Cluster](ctx, c.client, meta.BucketCluster, meta.ClusterKey)
+	if err != nil {
+		return nil, fmt.Errorf("restore topic %q: %w", t.Name, err)
+	}
+	if t.ID == 0 || t.ID >= cluster.NextTopicID {
+		return nil, fmt.Errorf("restore topic %q: %w: id %s was never given out", t.Name, meta.ErrInvalid, t.ID)
+	}
+	if c.Knows(t.ID) {
+		return nil, fmt.Errorf("restore topic %q: id %s %w", t.Name, t.ID, meta.ErrExists)
+	}
+	t.Created, t.Deleted, t.Ended, t.Version = c.now().UTC(), time.Time{}, nil, 1
+	return c.changeTopic(ctx, t.Name, func(r *meta.Topic, found bool) error {
+		if found && r.ID == t.ID && r.Live() {
+			return nil // it was made by this call already
+		}
+		if found {
+			return fmt.Errorf("topic %q, with id %s, %w", t.Name, r.ID, meta.ErrExists)
+		}
+		*r = t
+		return nil
+	})
+}
+
 // UpdateTopic changes a live topic's settings. Change must be safe to apply twice. Name, id and
 // creation stay, and the number of queues does not shrink.
 func (c *Catalog) UpdateTopic(ctx context.Context, name string, change func(*meta.Topic) error) (*meta.Topic, error) {

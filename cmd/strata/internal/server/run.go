@@ -69,7 +69,7 @@ func (s *Server) watchReadiness(ctx context.Context, loaded chan<- struct{}) err
 	s.health.set(partShard, "")
 	select {
 	case <-s.catalog.Ready():
-		s.health.set(partMeta, "")
+		s.health.set(partMeta, s.findLostTopics(ctx))
 		close(loaded)
 	case <-ctx.Done():
 	}

@@ -62,6 +62,7 @@ type Server struct {
 
 	opened         atomic.Pointer[shard.Shard] // shard, for those who may ask before it is there
 	offloadMetrics *offloadMetrics
+	lost           *lostMetrics
 	offloader      atomic.Pointer[offload.Offloader] // nil until the object store has answered
 }
 
@@ -115,6 +116,7 @@ func (s *Server) openMeta(ctx context.Context) error {
 	s.closeLater(store.Close)
 	s.meta, s.cluster = client, cluster
 	s.catalog = catalog.New(client, time.Now, s.log.With("component", "catalog"))
+	s.lost = newLostMetrics(s.registry)
 	return nil
 }
 
